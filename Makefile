@@ -1,0 +1,43 @@
+# All that needs doing, on a machine with Python and make: each target installs what it needs into .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+BASE := .venv/.base-installed
+DEV := .venv/.dev-installed
+BENCHMARKS := exact streaming startup accuracy
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/'
+
+demo: $(BASE) ## fit the Palmer penguins, print the table, write the model and a figure
+	$(BIN)/linnet demo
+
+test: $(DEV) ## run the tests; ARGS="-k word" selects some
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV) ## lint, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(DEV) ## run the benchmarks, some ten minutes; ARGS=--quick for a smoke run
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py $(ARGS); done
+
+clean: ## remove .venv and everything else that these targets made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two steps, so that the demo need not wait for the developers' tools.
+$(BASE): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Linnet needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(PIP) -e .
+	touch $@
+
+$(DEV): $(BASE)
+	$(PIP) -e ".[dev,torch]"
+	touch $@
