@@ -1,0 +1,103 @@
+"""Sources: whatever holds a table, opened as rows that a Solver can read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from linnet.block import Block, InputError
+from linnet.design import Design, check_missing
+
+if TYPE_CHECKING:
+    from linnet.sources.source import Source
+    from linnet.sources.tables import Table
+
+
+def open_source(
+    data: Any,
+    target: Any,
+    *,
+    features: Sequence[str] | None = None,
+    weight: Any = None,
+    missing: str = "error",
+) -> Source:
+    """The rows of an array, a data frame, a table or files, ready to be fitted.
+
+    Args:
+        data: an (n, d) array; a data frame, table or stream of record batches; a path, glob or folder.
+        target: with an array, (n,) values; otherwise a column's name, or with a table in memory also (n,) values.
+        features: names of the columns to use; default: all but the target and the weight.
+        weight: row weights, (n,) values or a column's name, as for the target.
+        missing: "error", "drop" or "mean".
+
+    Raises:
+        InputError: the data, or what was asked of them, cannot be used.
+    """
+    known = check_missing(missing)
+    table = _table(data)
+    if table is None:
+        for name, value in (("target", target), ("weight", weight)):
+            if isinstance(value, str):
+                raise InputError(f"{name}={value!r} names a column, but an array has none: give {name} as an array.")
+        if features is not None:
+            raise InputError("features= names columns, but an array has none: give an array of the features alone.")
+        from linnet.sources.arrays import ArraySource
+
+        return ArraySource(data, target, weight=weight, missing=known)
+
+    from linnet.sources.settle import table_source
+
+    target = _column(table, target, "target", "y")
+    weight = None if weight is None else _column(table, weight, "weight", "weight")
+    return table_source(table, target, features, weight, known)
+
+
+def prediction_blocks(data: Any, design: Design) -> Iterator[Block]:
+    """The rows of an array, a data frame, a table or files as Blocks to predict from: all rows, in order, y=None.
+
+    A row in which a value is missing is refused, NaN throughout or filled, as `design.missing` says.
+
+    Raises:
+        InputError: a column is absent or of another type, a level is unknown, or a value is missing.
+    """
+    table = _table(data)
+    if table is None:
+        from linnet.sources.arrays import prediction_block
+
+        yield prediction_block(data, design)
+        return
+    if design.from_array:
+        raise InputError(
+            "The model was fitted on an array, whose columns have no names: give an array to predict from, "
+            "for a data frame its to_numpy()."
+        )
+    from linnet.sources.settle import check_prediction
+    from linnet.sources.tables import predictions
+
+    check_prediction(table, design)
+    yield from predictions(table, design)
+
+
+def _table(data: Any) -> Table | None:
+    """The Table that the data are; None for an array."""
+    if isinstance(data, str | os.PathLike):
+        from linnet.sources.files import file_table
+
+        return file_table(data)
+    if isinstance(data, Mapping):
+        raise InputError("A dictionary of columns is no table: give pandas.DataFrame(data) or pyarrow.table(data).")
+    from linnet.sources.frames import frame_table, is_frame
+
+    return frame_table(data) if is_frame(data) else None
+
+
+def _column(table: Table, value: Any, role: str, name: str) -> str:
+    """The name of the column that holds the target or the weight; an array of values becomes a column."""
+    from linnet.sources.frames import FrameTable
+
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(table, FrameTable) and value is not None:
+        return table.with_column(value, role, name)
+    raise InputError(f"{role} must be the name of a column of {table}, but is a {type(value).__name__}.")

@@ -1,0 +1,207 @@
+"""Arrays as Sources: taken as they lie, block by block, without a copy of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Block, Float64s, Floats, InputError, check_weight
+from linnet.design import Design, Missing
+from linnet.sources.source import Source
+
+BLOCK_VALUES = 1 << 26
+"""Numbers in a block when it is only a view: large enough for threads to share, small enough to show progress."""
+COPIED_VALUES = 1 << 22
+"""Numbers in a block when they are converted to float64: 32 MB."""
+
+
+class ArraySource(Source):
+    """The rows of a feature array X and a target array y."""
+
+    shuffle = "rows"
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        weight: Any = None,
+        missing: Missing = "error",
+        target: str = "y",
+        block_rows: int | None = None,
+    ) -> None:
+        """Check shapes and types; the values are checked by whoever sums them.
+
+        Args:
+            X: (n, d): an array, a torch tensor on the CPU or nested lists; numbers or booleans.
+            y: (n,) or (n, 1), likewise.
+            weight: (n,), each finite and at least 0, or None.
+            missing: what happens to NaN: "error", "drop" or "mean" (see Design).
+            target: what to call y.
+            block_rows: rows in a block; by default as many as make a large block.
+
+        Raises:
+            InputError: shapes that do not match, no rows, no columns, or values that are not real numbers.
+        """
+        self._X = as_matrix(X, "X")
+        rows, d = self._X.shape
+        if not rows or not d:
+            raise InputError(f"X has shape {self._X.shape}: there must be at least one row and one column.")
+        self._y = as_vector(y, target, rows)
+        self._weight = None if weight is None else as_vector(weight, "weight", rows).astype(np.float64)
+        if self._weight is not None:
+            check_weight(self._weight, lambda row: f"row {row + 1:,}")
+        self.rows = rows
+        self.target = target
+        most = BLOCK_VALUES if as_float(self._X[:0]).dtype == self._X.dtype and missing == "error" else COPIED_VALUES
+        self._block_rows = block_rows or max(1024, most // d)
+        design = Design.numbers([f"x{j + 1}" for j in range(d)], missing, from_array=True)
+        self.design = _with_means(design, self._X, self._y, self._weight) if missing == "mean" else design
+
+    def blocks(self) -> Iterator[Block]:
+        """Read every row once, in order; rows that are dropped still count in `Block.start`.
+
+        Raises:
+            InputError: every row has a missing value.
+        """
+        self.dropped = 0
+        n = self._X.shape[0]
+        for i in range(0, n, self._block_rows):
+            part = slice(i, i + self._block_rows)
+            X = as_float(self._X[part])
+            y = as_float(self._y[part])
+            weight = None if self._weight is None else self._weight[part]
+            if self.design.missing != "error":
+                X = filled(X, self.design)
+                kept = ~(np.isnan(X).any(axis=1) | np.isnan(y))
+                if not kept.all():
+                    self.dropped += int(kept.size - kept.sum())
+                    X, y, weight = X[kept], y[kept], None if weight is None else weight[kept]
+            yield Block(X, y, weight, i)
+        if self.dropped == n:
+            raise InputError(f"No row is left: each of the {n:,} has a missing value (NaN).")
+
+    def where(self, row: int) -> str:
+        """`row 17`; when rows were dropped from the block, only that it is at or after it."""
+        return f"row {row + 1:,}" if not self.dropped else f"row {row + 1:,} or, as rows were dropped, soon after"
+
+
+def prediction_block(data: Any, design: Design) -> Block:
+    """An array as a Block to predict from, y=None, with missing values treated as `design.missing` says.
+
+    Raises:
+        InputError: the width does not match, the fit has categories, or a value is missing or infinite.
+    """
+    X = as_matrix(data, "the data to predict from")
+    d = len(design.names)
+    if any(feature.levels is not None for feature in design.inputs):
+        raise InputError(
+            "The model has categories among its features, which an array does not name: "
+            "give a data frame, a table or a file with the columns it was fitted on."
+        )
+    if X.shape[1] != d:
+        raise InputError(f"X has {X.shape[1]} columns, but the model was fitted on {d}: give the same ones.")
+    values = filled(as_float(X), design)
+    block = Block(values)
+    if design.missing == "drop":
+        absent = np.isnan(values)
+        if absent.any():
+            block = Block(np.where(absent.any(axis=1, keepdims=True), np.nan, values))
+        values = np.where(absent, 0.0, values)
+    Block(values).check(design.names, "", lambda row: f"row {row + 1:,}")
+    return block
+
+
+def as_matrix(data: Any, what: str) -> NDArray[Any]:
+    """An (n, d) array of real numbers, without a copy where it is one already.
+
+    Raises:
+        InputError: it has another number of dimensions, or holds something else.
+    """
+    array = _real(data, what)
+    if array.ndim != 2:
+        hint = (
+            "reshape(-1, 1) makes one feature of it, reshape(1, -1) one row"
+            if array.ndim == 1
+            else "one row for each observation, one column for each feature"
+        )
+        raise InputError(f"{what} must have two dimensions (n, d), but has shape {array.shape}: {hint}.")
+    return array
+
+
+def as_vector(data: Any, what: str, rows: int) -> NDArray[Any]:
+    """An (n,) array of real numbers, also from (n, 1).
+
+    Raises:
+        InputError: it has another shape or length, or holds something else.
+    """
+    array = _real(data, what)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise InputError(f"{what} must have one dimension ({rows:,},), but has shape {array.shape}.")
+    if array.size != rows:
+        raise InputError(f"X has {rows:,} rows, but {what} has {array.size:,} values: they must match.")
+    return array
+
+
+def as_float(array: NDArray[Any]) -> Floats:
+    """float32 and float64 as they are, anything else as float64."""
+    if array.dtype in (np.float64, np.float32):
+        return array
+    with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, and is refused as that
+        return array.astype(np.float64)
+
+
+def filled(X: Floats, design: Design) -> Floats:
+    """X with the design's means in place of NaN, where it has them."""
+    fill = [feature.fill for feature in design.inputs]
+    if None in fill or not np.isnan(X).any():
+        return X
+    return np.asarray(np.where(np.isnan(X), np.array(fill, dtype=np.float64).ravel(), X))
+
+
+def _real(data: Any, what: str) -> NDArray[Any]:
+    """As an array whose values float64 can hold."""
+    if hasattr(data, "todense") and not isinstance(data, np.ndarray):
+        raise InputError(f"{what} is sparse: Linnet takes dense arrays, so give {what}.toarray() if memory allows.")
+    device = getattr(data, "device", None)
+    if device is not None and getattr(device, "type", "cpu") != "cpu":
+        raise InputError(f"{what} lies on device {device}: give {what}.cpu().")
+    if hasattr(data, "detach"):
+        data = data.detach()
+    try:
+        array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
+        if array.dtype == object:
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{what} cannot be read as an array of numbers: {error}.") from error
+    if array.dtype.kind == "c":
+        raise InputError(f"{what} is complex: complex data not supported; give real and imaginary parts as features.")
+    if array.dtype.kind not in "fiub":
+        remedy = (
+            "give a data frame, whose text columns become indicators" if array.dtype.kind in "USO" else "convert it"
+        )
+        raise InputError(f"{what} holds {array.dtype} where numbers are needed: {remedy}.")
+    if isinstance(array, np.ma.MaskedArray):
+        return np.ma.filled(array.astype(np.float64), np.nan)
+    return array
+
+
+def _with_means(design: Design, X: NDArray[Any], y: NDArray[Any], weight: Float64s | None) -> Design:
+    """The design with each column's weighted mean over rows whose target is there."""
+    values = as_float(X)
+    there = ~np.isnan(values) & ~np.isnan(as_float(y))[:, None]
+    w = there * (1.0 if weight is None else weight[:, None])
+    total = w.sum(axis=0)
+    if not total.all():
+        raise InputError(f"Column {design.names[int(np.argmin(total != 0))]!r} has no value in any row: leave it out.")
+    with np.errstate(invalid="ignore"):  # infinities are refused by whoever sums the rows
+        means = (np.where(there, values, 0.0) * (w / total)).sum(axis=0)
+    return replace(
+        design, inputs=tuple(replace(f, fill=(float(m),)) for f, m in zip(design.inputs, means, strict=True))
+    )

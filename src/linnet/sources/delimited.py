@@ -1,0 +1,226 @@
+"""CSV files, plain or compressed: types guessed from the first block, bad rows named by file, row and line."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from linnet.block import InputError
+from linnet.sources.columns import Kind
+from linnet.sources.files import FileTable, Head
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from linnet.sources.columns import Column
+
+BLOCK_BYTES = 1 << 20  # larger ones are slower to parse, as they leave the cache
+LONGEST_ROW_BYTES = 1 << 26
+COUNTABLE_ROWS = 2_000_000  # lines are counted in Python, for a message only: a few seconds at most
+MISSING_TEXTS = [
+    *("", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "null", "NULL", "None"),
+    *("NaN", "nan", "-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"),
+]
+BAD_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to (\w+): (.*)", re.DOTALL)
+
+
+class CsvTable(FileTable):
+    """CSV files (.tsv: separated by tabs) with a header."""
+
+    typed = False
+
+    def __init__(self, files: list[str]) -> None:
+        self._block_bytes = BLOCK_BYTES
+        super().__init__(files)
+
+    def settle(self, columns: list[str]) -> None:
+        """Read on for the columns that have no value in the first block, until each shows one."""
+        import pyarrow as pa
+
+        untyped = [column for column in columns if self.type_of(column) == pa.null()]
+        if not untyped:
+            return
+        for piece in self.pieces(dict.fromkeys(untyped, "text"), 65536):
+            for column in untyped:
+                texts = piece.columns.column(column).drop_null()
+                if len(texts) and self.type_of(column) == pa.null():
+                    self._types[column] = _guess(texts)
+            if all(self.type_of(column) != pa.null() for column in untyped):
+                return
+
+    def _head(self, file: str) -> tuple[Head, int | None]:
+        if file != self.files[0]:
+            return [(name, self._types.get(name)) for name in _header(file)], None
+        while True:
+            try:
+                with self._opened(file) as reader:
+                    return _schema(reader), None
+            except _LongRowError:
+                if self._block_bytes >= LONGEST_ROW_BYTES:
+                    raise
+                self._block_bytes *= 8
+
+    def _tables(self, file: str, kinds: Mapping[str, Kind], rows: int) -> Iterator[pa.Table]:
+        import pyarrow as pa
+
+        del rows
+        with self._opened(file, {column: self._declared(column, kind) for column, kind in kinds.items()}) as reader:
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+
+    def _declared(self, column: str, kind: Kind) -> pa.DataType:
+        """The type to read a column as: whole numbers may turn decimal in any later row, so all are float64."""
+        import pyarrow as pa
+
+        if kind == "text":
+            return pa.string()
+        return pa.bool_() if self.type_of(column) == pa.bool_() else pa.float64()
+
+    @contextmanager
+    def _opened(self, file: str, types: dict[str, pa.DataType] | None = None) -> Iterator[Any]:
+        """Arrow's reader of one file, of the columns with these types or else of all."""
+        import pyarrow as pa
+        import pyarrow.csv as arrow_csv
+
+        convert = arrow_csv.ConvertOptions(
+            null_values=MISSING_TEXTS,
+            strings_can_be_null=True,
+            column_types=types,
+            include_columns=None if types is None else list(types),
+        )
+        with _bytes(file) as stream:
+            if stream.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+                raise _not_utf8(file)
+        with _bytes(file) as stream:
+            try:
+                yield arrow_csv.open_csv(
+                    stream,
+                    # One thread counts rows, so that a bad one can be named, and is as fast as two here.
+                    read_options=arrow_csv.ReadOptions(use_threads=False, block_size=self._block_bytes),
+                    parse_options=arrow_csv.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
+                    convert_options=convert,
+                )
+            except UnicodeDecodeError as error:
+                raise _not_utf8(file) from error
+            except pa.ArrowInvalid as error:
+                raise _explained(file, str(error)) from error
+
+
+def _schema(reader: Any) -> Head:
+    """Names and types of the columns; what is not UTF-8 is refused as text, once it is used."""
+    import pyarrow as pa
+
+    return [(field.name, pa.string() if field.type == pa.binary() else field.type) for field in reader.schema]
+
+
+class _LongRowError(InputError):
+    """A row does not fit into a block."""
+
+
+def _bytes(file: str) -> Any:
+    """A stream of the file's bytes, decompressed."""
+    import pyarrow as pa
+
+    compression: Any = {".gz": "gzip", ".zst": "zstd"}.get(file[file.rfind(".") :].lower())
+    return pa.input_stream(file, compression=compression)
+
+
+def _delimiter(file: str) -> str:
+    """What separates the columns, by the file's name."""
+    return "\t" if re.search(r"\.tsv(\.|$)", file.lower()) else ","
+
+
+def _records(file: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a file as lists of texts, header first, blank lines left out, each with its first line's number."""
+    with _bytes(file) as stream:
+        lines = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""), delimiter=_delimiter(file))
+        line = 1
+        for record in lines:
+            if record:
+                yield line, record
+            line = lines.line_num + 1
+
+
+def _header(file: str) -> list[str]:
+    """The names of the columns."""
+    try:
+        for _, names in _records(file):
+            return names
+    except csv.Error:
+        pass
+    raise InputError(f"{file!r} is empty or does not start with a header, a line of column names.")
+
+
+def _guess(texts: Column) -> pa.DataType:
+    """The type that these texts would have been given in the first block."""
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    stream: Any = pa.BufferOutputStream()
+    arrow_csv.write_csv(pa.table({"x": texts}), stream)
+    back: Any = pa.BufferReader(stream.getvalue())
+    guessed: pa.DataType = arrow_csv.read_csv(back).schema.field(0).type
+    return guessed
+
+
+def _explained(file: str, message: str) -> InputError:
+    """What Arrow says about a bad file, with the place and the remedy."""
+    if "Empty CSV" in message:
+        return InputError(f"{file!r} is empty: it needs a header and at least one row.")
+    if "straddling" in message:
+        return _LongRowError(f"{file!r} has a quote that is never closed, or a row longer than a million letters.")
+    if width := BAD_WIDTH.search(message):
+        row, expected, got = (int(number.replace(",", "")) for number in width.groups())
+        hint = " (or a quote that is never closed)" if "\n" in message[width.end() + 2 :].strip() else ""
+        return InputError(
+            f"R{_place(file, row - 1)[1:]} has {got:,} columns where the header has {expected:,}: "
+            f"correct that row{hint}; a value that contains the separator must stand in double quotes."
+        )
+    if value := BAD_VALUE.search(message):
+        index, row = int(value[1]), int(value[2])
+        names = _header(file)
+        return _bad_value(file, names[index] if index < len(names) else "", row - 1, value[3], value[4])
+    return InputError(f"{file!r} cannot be read as CSV ({message.strip().partition(chr(10))[0]}).")
+
+
+def _bad_value(file: str, column: str, row: int, wanted: str, what: str) -> InputError:
+    """Say that a value is not what its column holds elsewhere."""
+    if wanted == "string" or "UTF8" in what:
+        return _not_utf8(file)
+    value = what.removeprefix("invalid value ").strip("'")
+    shown = value if len(value) <= 40 else value[:40] + "…"
+    expected = "true or false" if wanted == "bool" else "a number"
+    return InputError(
+        f"Column {column!r} holds {shown!r} in {_place(file, row)}, where {expected} is expected as in the rows "
+        "before: correct that value, or leave it empty where it is missing. Or leave the column out by naming the "
+        "features to use (features=…)."
+    )
+
+
+def _not_utf8(file: str) -> InputError:
+    """Say that a file is in another encoding."""
+    return InputError(f"{file!r} is not UTF-8 text: save it in that encoding, for instance with iconv -t UTF-8.")
+
+
+def _place(file: str, row: int) -> str:
+    """`row 17 of 'data.csv' (line 18)`, rows counted from 1 without the header."""
+    return f"row {row:,} of {file!r}" + ("" if (line := _line(file, row)) is None else f" (line {line:,})")
+
+
+def _line(file: str, row: int) -> int | None:
+    """The number of the line on which a row starts, where that can be told in a moment."""
+    if row > COUNTABLE_ROWS:
+        return None
+    try:
+        for number, (line, _) in enumerate(_records(file)):
+            if number == row:
+                return line
+    except (csv.Error, OSError):
+        pass
+    return None

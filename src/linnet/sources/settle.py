@@ -1,0 +1,208 @@
+"""Settling a Design: which columns of a table are features, and which levels its categories have."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from linnet.block import InputError
+from linnet.design import Design, Feature, Missing
+from linnet.sources.columns import distinct, kind_of, why_refused
+from linnet.sources.tables import Piece, Table, TableSource, listed, rows_per_block, with_fill
+
+MOST_LEVELS = 1000  # a category with more is an identifier, and each level would cost a column
+
+# A text that a person would read as a number, among them those that need a change before a computer does (1,234.5).
+LIKE_A_NUMBER = r"^\s*[+-]?\d+([.,' ]\d+)*([eE][+-]?\d+)?\s*%?\s*$"
+NUMBER = r"^\s*-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+WITHOUT_NAME = re.compile(r"|Unnamed: \d+")  # what pandas writes for its index, and what it reads that back as
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas stores its index in Arrow and Parquet
+
+
+def table_source(
+    table: Table, target: str, features: Sequence[str] | None, weight: str | None, missing: Missing
+) -> TableSource:
+    """The source of a table's rows, its design settled: at most one pass over its text columns.
+
+    Raises:
+        InputError: a column is absent, comes twice or cannot be used, or no feature is left.
+    """
+    inputs = _features(table, target, features, weight)
+    own = [target] if weight is None else [target, weight]
+    table.settle([*inputs, *own])
+    for column, role in zip(own, ("target", "weight"), strict=False):
+        require_number(table, column, f"The {role}")
+    levels = _levels(table, [column for column in inputs if _is_text(table, column)])
+    design = Design(tuple(Feature(column, levels.get(column)) for column in inputs), missing)
+    source = TableSource(table, design, target, weight)
+    return with_fill(source) if missing == "mean" else source
+
+
+def check_prediction(table: Table, design: Design) -> None:
+    """Refuse a table that lacks a column of the design, or has a text where the design has a number.
+
+    Raises:
+        InputError: names the column.
+    """
+    columns = [feature.column for feature in design.inputs]
+    for column in columns:
+        _require_column(table, column, "The feature")
+    table.settle(columns)
+    for feature in design.inputs:
+        if feature.levels is None:
+            require_number(table, feature.column, "The feature")
+        elif table.typed and kind_of(table.type_of(feature.column)) is None:
+            _refuse_type(table, feature.column)
+
+
+def require_number(table: Table, column: str, role: str) -> None:
+    """Refuse a column that does not hold numbers."""
+    if not _is_text(table, column):
+        return
+    if not table.typed:
+        _refuse_almost_numbers(table, column)
+    if role == "The feature":
+        raise InputError(
+            f"Column {column!r} of {table} holds text, but the fit knows it as a number: "
+            "give data with the same types as those that the model was fitted on."
+        )
+    remedy = ": a yes/no target can be recoded as 0 and 1" if role == "The target" else ""
+    raise InputError(f"{role} {column!r} of {table} holds text, but linear regression needs a number there{remedy}.")
+
+
+def _features(table: Table, target: str, features: Sequence[str] | None, weight: str | None) -> list[str]:
+    """The input columns: those named, or all but the target and the weight."""
+    _require_column(table, target, "The target")
+    if weight is not None:
+        _require_column(table, weight, "The weight")
+    if features is None:
+        inputs = [n for n in table.names if n not in (target, weight) and not PANDAS_INDEX.fullmatch(n)]
+    else:
+        inputs = [features] if isinstance(features, str) else list(features)
+    for column in inputs:
+        if features is None and WITHOUT_NAME.fullmatch(column):
+            _refuse_nameless(table, column)
+        _require_column(table, column, "The feature")
+    if target in inputs:
+        raise InputError(f"{target!r} is both the target and a feature: leave it out of features=.")
+    if weight == target:
+        raise InputError(f"{target!r} is both the target and the weight.")
+    twice = [column for column in inputs if inputs.count(column) > 1]
+    if twice:
+        raise InputError(f"features= names {twice[0]!r} twice.")
+    if not inputs:
+        raise InputError(f"No feature is left to fit on: {table} has the columns {listed(table.names)} only.")
+    return inputs
+
+
+def _require_column(table: Table, column: str, role: str) -> None:
+    """Refuse a column that is not there or comes twice, and a table that was split at the wrong character."""
+    if not isinstance(column, str):
+        raise InputError(f"{role} must be a column's name, but is {column!r}.")
+    count = table.names.count(column)
+    if count > 1:
+        raise InputError(f"{table} has {count} columns named {column!r}: rename or remove all but one.")
+    if count == 1:
+        return
+    near = _nearest(column, table.names)
+    hint = f": did you mean {near!r}?" if near else "."
+    if len(table.names) == 1 and re.search(r"[;\t|]", table.names[0]):
+        hint += " Its columns seem not to be separated by commas (.csv) or tabs (.tsv): convert it first."
+    raise InputError(f"{role} {column!r} is not a column of {table}{hint} It has {listed(table.names)}.")
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    """The name that was probably meant, if any."""
+    folded = {each.casefold().strip(): each for each in names}
+    near = difflib.get_close_matches(name.casefold().strip(), folded, n=1)
+    return folded[near[0]] if near else None
+
+
+def _refuse_nameless(table: Table, column: str) -> None:
+    """Say what to do about a column without a name."""
+    number = table.names.index(column) + 1
+    raise InputError(
+        f"Column {number} of {table} has no name, so it is unclear whether it is meant as a feature; pandas' to_csv "
+        "writes its index so, unless told index=False. Name the features to use (features=…), or name or remove it."
+    )
+
+
+def _is_text(table: Table, column: str) -> bool:
+    """Whether a column is text or a category; refuses it when it is neither that nor a number."""
+    kind = kind_of(table.type_of(column))
+    if kind is None:
+        _refuse_type(table, column)
+    return kind == "text"
+
+
+def _refuse_type(table: Table, column: str) -> None:
+    """Say that a column can be neither a number nor a category."""
+    raise InputError(
+        f"Column {column!r} of {table} holds {why_refused(table.type_of(column))}, "
+        "or leave it out by naming the features to use (features=…)."
+    )
+
+
+def _levels(table: Table, columns: list[str]) -> dict[str, tuple[str, ...]]:
+    """The levels of each text column that occur, sorted: one pass over these columns alone.
+
+    Raises:
+        InputError: a column has too many levels, or holds numbers but for a few values.
+    """
+    found: dict[str, set[str]] = {}
+    unread = []
+    for column in columns:
+        known = table.known_levels(column)
+        if known is None:
+            unread.append(column)
+        else:
+            found[column] = set(known)
+    if not table.typed:
+        for column in unread:
+            _refuse_almost_numbers(table, column)
+    if unread:
+        found |= {column: set() for column in unread}
+        for piece in table.pieces(dict.fromkeys(unread, "text"), rows_per_block(len(unread))):
+            for column in unread:
+                found[column].update(distinct(piece.columns.column(column)))
+                _refuse_many_levels(table, column, found[column])
+    return {column: tuple(sorted(levels)) for column, levels in found.items()}
+
+
+def _refuse_many_levels(table: Table, column: str, levels: set[str]) -> None:
+    """Say that a column is no category."""
+    if len(levels) > MOST_LEVELS:
+        raise InputError(
+            f"Column {column!r} of {table} holds more than {MOST_LEVELS:,} different texts, such as "
+            f"{listed(sorted(levels)[:3])}: an identifier, probably. Leave it out by naming the features to use "
+            "(features=…), or group its values into fewer."
+        )
+
+
+def _refuse_almost_numbers(table: Table, column: str) -> None:
+    """Say which value keeps a column of a text file from being numbers, when most of its first rows are."""
+    import pyarrow.compute as pc
+
+    judged = False
+    for piece in table.pieces({column: "text"}, 65536):
+        texts = piece.columns.column(column)
+        if not judged:
+            alike = pc.match_substring_regex(texts.drop_null(), LIKE_A_NUMBER).to_pylist()
+            if not alike:
+                continue
+            if alike.count(True) < 0.5 * len(alike):
+                return
+            judged = True
+        bad = pc.index(pc.match_substring_regex(texts, NUMBER), False).as_py()
+        if bad >= 0:
+            _refuse_text(column, texts[bad].as_py(), piece, bad)
+
+
+def _refuse_text(column: str, text: str, piece: Piece, row: int) -> None:
+    """Say that a number was expected."""
+    raise InputError(
+        f"Column {column!r} holds {text!r} in {piece.place(row)}, where a number is expected as in other rows: "
+        "correct that value, or leave it empty where it is missing. If the column is meant as a category, spell its "
+        "levels so that they do not read as numbers; or leave it out by naming the features to use (features=…)."
+    )

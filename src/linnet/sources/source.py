@@ -1,0 +1,43 @@
+"""Source: where rows come from. It can be read again, or refuses the second reading in one sentence."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from linnet.block import Block
+from linnet.design import Design
+
+
+class Source(ABC):
+    """Rows as Blocks, as often as a Solver needs to read them.
+
+    Attributes:
+        design: how the columns became features; its `names` are the feature names.
+        target: name of the target.
+        rows: number of rows a pass will deliver at most (before rows with missing values are dropped),
+            or None when that is not known before reading.
+        dropped: rows left out of the latest pass because a value was missing.
+        rereadable: whether `blocks()` may be called a second time.
+        shuffle: which random order this source can promise a solver that wants one.
+    """
+
+    shuffle: ClassVar[str] = "none"
+    design: Design
+    target: str
+    rows: int | None
+    dropped: int = 0
+    rereadable: bool = True
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Block]:
+        """Read every row once, in order.
+
+        Raises:
+            InputError: the rows cannot be read, or not a second time.
+        """
+
+    def where(self, row: int) -> str:
+        """How a message names a row of the latest block, numbered from 0 as `Block.start` numbers it."""
+        return f"row {row + 1:,}"

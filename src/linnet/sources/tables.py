@@ -1,0 +1,345 @@
+"""Table: columns with names and types, read piece by piece; and TableSource, which makes Blocks of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Block, Float64s, Floats, InputError, check_weight
+from linnet.design import Design, Feature
+from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, write_indicators, write_numbers
+from linnet.sources.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VALUES_PER_BLOCK = 1 << 20  # 8 MB of float64: large enough for BLAS, and a few of them still count as nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a Table.
+
+    Attributes:
+        columns: the columns that were asked for.
+        file: the file that they come from, or None.
+        start: number of the first row within that file or table, counted from 0.
+    """
+
+    columns: pa.Table
+    file: str | None
+    start: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.columns.num_rows)
+
+    def place(self, row: int) -> str:
+        """How a message names one of its rows, counted from 0: `row 17 of 'data.csv'`."""
+        return f"row {self.start + row + 1:,}" + (f" of {self.file!r}" if self.file else "")
+
+
+class Table(ABC):
+    """Columns with names and types, which yields the ones asked for: again and again, or only once.
+
+    Attributes:
+        names: the names of all columns, as they come, even when one comes twice.
+        rows: number of rows, or None when that is not known before reading.
+        rereadable: whether `pieces` may be called a second time.
+        typed: whether the types are certain; False where they are guessed from text.
+        shuffle: as in Source.
+    """
+
+    names: tuple[str, ...]
+    rows: int | None
+    rereadable: bool = True
+    typed: ClassVar[bool] = True
+    shuffle: ClassVar[str] = "none"
+
+    @abstractmethod
+    def pieces(self, kinds: Mapping[str, Kind], rows: int) -> Iterator[Piece]:
+        """Read the named columns once, in order, at most `rows` rows at a time.
+
+        Raises:
+            InputError: a row cannot be read, or none of them a second time.
+        """
+
+    @abstractmethod
+    def type_of(self, column: str) -> pa.DataType:
+        """The Arrow type of a column."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """How a message names it: `the table`, or a file's path in quotes."""
+
+    def known_levels(self, column: str) -> list[str] | None:
+        """The levels of a text column where they are known without reading it through; None otherwise."""
+        del column
+        return None
+
+    def settle(self, columns: list[str]) -> None:
+        """Make the types of these columns certain, as far as reading them can."""
+        del columns
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns pieces of a table into features, as a Design says.
+
+    Attributes:
+        design: how the columns become features.
+        dtype: that of X: float32 where every feature is float32 in the table, float64 otherwise.
+    """
+
+    design: Design
+    dtype: type[np.floating[Any]]
+
+    @staticmethod
+    def of(design: Design, table: Table) -> Encoder:
+        """The encoder for a table, none of whose numbers it rounds."""
+        single = all(f.levels is None and str(table.type_of(f.column)) == "float" for f in design.inputs)
+        return Encoder(design, np.float32 if single and design.inputs else np.float64)
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The columns to read, and what each is to be read as."""
+        return {f.column: "number" if f.levels is None else "text" for f in self.design.inputs}
+
+    def features(self, piece: Piece) -> tuple[Floats, dict[str, Mask]]:
+        """X, shape (rows, features), each feature contiguous; and for each column that has some, the missing values.
+
+        Missing values are filled where the design knows with what, and NaN otherwise.
+
+        Raises:
+            InputError: a category has a level that the design does not know.
+        """
+        X = np.empty((piece.rows, len(self.design.names)), dtype=self.dtype, order="F")
+        missing = {}
+        at = 0
+        for feature in self.design.inputs:
+            out = X[:, at : at + feature.width]
+            mask = self._write(feature, piece, out)
+            if mask is not None:
+                missing[feature.column] = mask
+                if feature.fill is not None:
+                    out[mask] = feature.fill
+            at += feature.width
+        return X, missing
+
+    def _write(self, feature: Feature, piece: Piece, out: Floats) -> Mask | None:
+        """Write the features of one column into `out`, and say which values are missing."""
+        column = piece.columns.column(feature.column)
+        if feature.levels is None:
+            return write_numbers(column, out[:, 0])
+        found = codes(column, feature.levels)
+        if found.size and found.min() == UNKNOWN:
+            _refuse_level(feature, piece, int(np.argmax(found == UNKNOWN)))
+        return write_indicators(found, out)
+
+
+def _refuse_level(feature: Feature, piece: Piece, row: int) -> None:
+    """Say that a level is unknown."""
+    assert feature.levels is not None
+    raise InputError(
+        f"Column {feature.column!r} holds {piece.columns.column(feature.column)[row].as_py()!r} in {piece.place(row)}, "
+        f"a level that the fit does not know; it knows {listed(feature.levels)}. "
+        "Correct or remove that row, or fit again on data that have this level."
+    )
+
+
+def listed(names: tuple[str, ...] | list[str], most: int = 8) -> str:
+    """Names for a message, shortened: `'a', 'b' and 40 more`."""
+    shown = [repr(name) for name in names[:most]]
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most:,} more"
+    return ", ".join(shown[:-1]) + (" and " if len(shown) > 1 else "") + "".join(shown[-1:])
+
+
+def rows_per_block(width: int) -> int:
+    """How many rows of so many values make a good block."""
+    return min(max(VALUES_PER_BLOCK // max(width, 1), 1024), 65536)
+
+
+class TableSource(Source):
+    """The rows of a Table as Blocks, as a Design says."""
+
+    def __init__(self, table: Table, design: Design, target: str, weight: str | None = None) -> None:
+        self.table = table
+        self.design = design
+        self.target = target
+        self.weight = weight
+        self.rows = table.rows
+        self.rereadable = table.rereadable
+        self.shuffle = table.shuffle  # type: ignore[misc]  # a table in memory promises more than a file
+        self._encoder = Encoder.of(design, table)
+        self._latest: tuple[int, Piece, NDArray[np.intp] | None] | None = None
+
+    def blocks(self) -> Iterator[Block]:
+        """Read every row once, in order; rows that are dropped still count in `Block.start`.
+
+        Raises:
+            InputError: a row cannot be read, a value is missing where none may be, or a weight is negative.
+        """
+        self.dropped = 0
+        start = 0
+        for piece in self._pieces():
+            block = self._block(piece, start)
+            start += piece.rows
+            if block.rows:
+                yield block
+        if not start:
+            raise InputError(f"There are no rows in {self.table}.")
+        if self.dropped == start:
+            raise InputError(f"No row of {self.table} is left: {self._counted()}. Leave such columns out (features=…).")
+
+    def where(self, row: int) -> str:
+        """How a message names a row of the latest block, numbered as `Block.start` numbers it."""
+        if self._latest is None:
+            return f"row {row + 1:,}"
+        start, piece, kept = self._latest
+        at = row - start
+        return piece.place(at if kept is None else int(kept[at]))
+
+    def _pieces(self) -> Iterator[Piece]:
+        """The columns in use, piece by piece."""
+        kinds = self._encoder.kinds | {self.target: "number"} | ({self.weight: "number"} if self.weight else {})
+        return self.table.pieces(kinds, rows_per_block(len(self.design.names) + 1))
+
+    def _block(self, piece: Piece, start: int) -> Block:
+        """The rows of a piece that are to be used."""
+        X, missing = self._encoder.features(piece)
+        y, weight = self._own(self.target, piece, missing), None
+        if self.weight:
+            weight = self._own(self.weight, piece, missing)
+        unusable = missing
+        if self.design.missing == "error" and missing:
+            self._refuse_missing()
+        if self.design.missing == "mean":
+            unusable = {c: mask for c, mask in missing.items() if c in (self.target, self.weight)}
+        kept = np.flatnonzero(~np.logical_or.reduce(list(unusable.values()))) if unusable else None
+        if kept is not None:
+            self.dropped += piece.rows - kept.size
+            X, y = _rows(X, kept), y[kept]
+            weight = None if weight is None else weight[kept]
+        self._latest = start, piece, kept
+        if weight is not None:
+            check_weight(weight, lambda row: self.where(start + row), self.weight or "")
+        return Block(X, y, weight, start)
+
+    def _own(self, column: str, piece: Piece, missing: dict[str, Mask]) -> Float64s:
+        """The values of the target or the weight, with missing ones noted."""
+        values = np.empty(piece.rows)
+        mask = write_numbers(piece.columns.column(column), values)
+        if mask is not None:
+            missing[column] = mask
+        return values
+
+    def _refuse_missing(self) -> None:
+        """Say which columns have missing values and how many."""
+        raise InputError(
+            f'{self._counted()}. Use missing="drop" to leave such rows out, '
+            'missing="mean" to fill features with their column\'s mean, or mend the data.'
+        )
+
+    def _counted(self) -> str:
+        """Which columns have missing values: one more pass, taken only to say so."""
+        if not self.rereadable:
+            return f"A value is missing in {self.table}"
+        counts: dict[str, int] = {}
+        rows, first = 0, ""
+        for piece in self._pieces():
+            _, missing = self._encoder.features(piece)
+            for column in filter(None, (self.target, self.weight)):
+                self._own(column, piece, missing)
+            if missing and not first:
+                first = piece.place(int(np.argmax(np.logical_or.reduce(list(missing.values())))))
+            for column, mask in missing.items():
+                counts[column] = counts.get(column, 0) + int(mask.sum())
+            rows += piece.rows
+        each = [f"{count:,} in column {column!r}" for column, count in counts.items()]
+        shown = ", ".join(each[:8]) + (f" and more in {len(each) - 8:,} other columns" if len(each) > 8 else "")
+        first = first.removesuffix(f" of {self.table}")  # it has been named
+        return f"Among the {rows:,} rows of {self.table}, values are missing: {shown} (the first in {first})"
+
+
+def _rows(X: Floats, kept: NDArray[np.intp]) -> Floats:
+    """Some rows of X, each feature still contiguous."""
+    out = np.empty((kept.size, X.shape[1]), dtype=X.dtype, order="F")
+    for j in range(X.shape[1]):
+        np.take(X[:, j], kept, out=out[:, j])
+    return out
+
+
+def predictions(table: Table, design: Design) -> Iterator[Block]:
+    """The rows of a table as Blocks to predict from, without target or weight; every row is there, in order.
+
+    Raises:
+        InputError: a row cannot be read, a level is unknown, or a value is missing where none may be.
+    """
+    encoder = Encoder.of(design, table)
+    start = 0
+    for piece in table.pieces(encoder.kinds, rows_per_block(len(design.names))):
+        X, missing = encoder.features(piece)
+        unfilled = {f.column: missing[f.column] for f in design.inputs if f.column in missing and f.fill is None}
+        if unfilled:
+            if design.missing != "drop":
+                _refuse_unfilled(unfilled, piece)
+            X[np.logical_or.reduce(list(unfilled.values()))] = np.nan
+        yield Block(X, None, None, start)
+        start += piece.rows
+
+
+def _refuse_unfilled(missing: dict[str, Mask], piece: Piece) -> None:
+    """Say which value is missing for a prediction."""
+    column, mask = min(missing.items(), key=lambda item: int(np.argmax(item[1])))
+    raise InputError(
+        f"Column {column!r} has no value in {piece.place(int(np.argmax(mask)))}, and the model was fitted with "
+        'missing="error": mend that row, or fit with missing="drop" (its prediction is then NaN) or missing="mean".'
+    )
+
+
+def with_fill(source: TableSource) -> TableSource:
+    """The same source, its missing features filled with the weighted means of the rows in use: one pass.
+
+    Raises:
+        InputError: a column has no value at all, or the rows can be read only once.
+    """
+    if not source.rereadable:
+        raise InputError(
+            f'missing="mean" reads the rows twice, but {source.table} can be read only once: '
+            'give a table, a data frame or a file, or use missing="drop".'
+        )
+    means = _means(source)
+    inputs = []
+    for feature in source.design.inputs:
+        fill, means = means[: feature.width], means[feature.width :]
+        if np.isnan(fill).any():
+            raise InputError(f"Column {feature.column!r} of {source.table} has no value in any row: leave it out.")
+        inputs.append(replace(feature, fill=tuple(float(value) for value in fill)))
+    design = replace(source.design, inputs=tuple(inputs))
+    return TableSource(source.table, design, source.target, source.weight)
+
+
+def _means(source: TableSource) -> Float64s:
+    """The weighted mean of each feature over its values that are there, shape (d,); NaN where there are none."""
+    means = np.full(len(source.design.names), np.nan)
+    totals = np.zeros(means.size)
+    for block in source.blocks():
+        weight = np.ones(block.rows) if block.weight is None else block.weight
+        for j in range(means.size):
+            there = ~np.isnan(block.X[:, j])
+            w = weight[there]
+            total = float(w.sum())
+            if total > 0:
+                # Weights that sum to 1 keep sums of values near the largest float64 finite.
+                mean = float((w / total) @ block.X[there, j].astype(np.float64))
+                share = total / (totals[j] + total)
+                means[j] = mean if totals[j] == 0 else means[j] * (1 - share) + mean * share
+                totals[j] += total
+    return means

@@ -1,0 +1,516 @@
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pyarrow import csv, ipc
+
+from linnet.block import InputError
+from linnet.design import Design
+from linnet.sources import files, open_source, prediction_blocks, tables
+from linnet.sources.source import Source
+from linnet.sources.tables import TableSource
+
+ROWS = 2500
+TABLE = pa.table(
+    {
+        "x": np.arange(ROWS) * 0.5,
+        "kind": [("c", "a", "b")[i % 3] for i in range(ROWS)],
+        "on": [i % 2 == 0 for i in range(ROWS)],
+        "y": np.arange(ROWS),
+    }
+)
+X = np.column_stack(
+    [np.arange(ROWS) * 0.5, np.arange(ROWS) % 3 == 2, np.arange(ROWS) % 3 == 0, np.arange(ROWS) % 2 == 0]
+).astype(float)
+
+
+def compressed(table: pa.Table, path: Path) -> None:
+    with pa.output_stream(path, compression="gzip" if path.suffix == ".gz" else "zstd") as stream:
+        csv.write_csv(table, stream)
+
+
+def arrow_file(table: pa.Table, path: Path, opener: Any = ipc.new_file) -> None:
+    with opener(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=100)
+
+
+def categories(table: pa.Table) -> pa.Table:
+    """The same table, its text as a dictionary."""
+    return table.set_column(
+        table.column_names.index("kind"), "kind", table["kind"].combine_chunks().dictionary_encode()
+    )
+
+
+FORMATS: dict[str, tuple[str, Callable[[pa.Table, Path], Any]]] = {
+    "csv": ("t.csv", csv.write_csv),
+    "tsv": ("t.tsv", lambda table, path: csv.write_csv(table, path, csv.WriteOptions(delimiter="\t"))),
+    "unquoted": ("t.csv", lambda table, path: csv.write_csv(table, path, csv.WriteOptions(quoting_style="none"))),
+    "upper case": ("T.CSV", csv.write_csv),
+    "gzip": ("t.csv.gz", compressed),
+    "zstd": ("t.csv.zst", compressed),
+    "parquet": ("t.parquet", pq.write_table),
+    "small row groups": ("t.parquet", lambda table, path: pq.write_table(table, path, row_group_size=70)),
+    "parquet dictionary": ("t.parquet", lambda table, path: pq.write_table(categories(table), path)),
+    "arrow": ("t.arrow", arrow_file),
+    "arrow dictionary": ("t.ipc", lambda table, path: arrow_file(categories(table), path)),
+    "arrow stream": ("t.arrow", lambda table, path: arrow_file(table, path, ipc.new_stream)),
+    "feather": ("t.feather", pyarrow.feather.write_feather),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 1,024 rows, so that small files have several."""
+    monkeypatch.setattr(tables, "VALUES_PER_BLOCK", 1)
+
+
+def gathered(source: Source) -> tuple[NDArray[Any], NDArray[Any]]:
+    """All rows of a source."""
+    blocks = list(source.blocks())
+    return np.concatenate([b.X for b in blocks]), np.concatenate([b.y for b in blocks if b.y is not None])
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    """A file with this content."""
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_gives_the_same_rows_again_and_again(tmp_path: Path, form: str) -> None:
+    name, writer = FORMATS[form]
+    writer(TABLE, tmp_path / name)
+    for data in (tmp_path / name, str(tmp_path / name), tmp_path, str(tmp_path / "*.*")):
+        source = open_source(data, "y")
+        assert source.design.names == ("x", "kind[b]", "kind[c]", "on")
+        for _ in range(2):
+            found, y = gathered(source)
+            np.testing.assert_array_equal(found, X)
+            np.testing.assert_array_equal(y, np.arange(ROWS))
+    assert source.rows == (None if FORMATS[form][0].lower()[2:5] in {"csv", "tsv"} or form == "arrow stream" else ROWS)
+    starts = [(block.start, block.rows) for block in source.blocks()]
+    assert starts == [(0, 1024), (1024, 1024), (2048, ROWS - 2048)]
+
+
+@pytest.mark.parametrize("form", ["csv", "gzip", "parquet", "arrow", "arrow dictionary"])
+def test_several_files_are_one_table(tmp_path: Path, form: str) -> None:
+    name, writer = FORMATS[form]
+    for k, (start, rows) in enumerate([(0, 1), (1, 1500), (1501, 0), (1501, ROWS)]):
+        part = TABLE[start : start + rows]
+        writer(part if k != 1 else part.select(["y", "on", "kind", "x"]), tmp_path / f"{k}{name}")
+    write(tmp_path / "notes.txt", "no table")
+    write(tmp_path / "._hidden.csv", "no table")
+    source = open_source(tmp_path, "y")
+    np.testing.assert_array_equal(gathered(source)[0], X)
+    assert [block.rows for block in source.blocks()] == [1, 1024, 476, 999]
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    csv.write_csv(TABLE, tmp_path / "t.csv")
+    np.testing.assert_array_equal(gathered(open_source("~/t.csv", "y"))[0], X)
+
+
+def test_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
+    csv.write_csv(TABLE, tmp_path / "t[1].csv")
+    np.testing.assert_array_equal(gathered(open_source(tmp_path / "t[1].csv", "y"))[0], X)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "arrow stream", "feather"])
+def test_an_unused_column_may_come_twice(tmp_path: Path, form: str) -> None:
+    name, writer = FORMATS[form]
+    with suppress(ValueError):  # Feather itself refuses it
+        writer(
+            pa.table([pa.array([1]), pa.array([2]), pa.array([3]), pa.array([4])], ["u", "x", "u", "y"]),
+            tmp_path / name,
+        )
+        assert gathered(open_source(tmp_path / name, "y", features=["x"]))[0].tolist() == [[2]]
+
+
+def test_number_types_may_differ_between_files(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": pa.array([1, 2], pa.int8()), "y": [1, 2]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": pa.array([0.1], pa.float32()), "y": [3.5]}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"x": pa.array([0.1]), "y": [3.5]}), tmp_path / "c.parquet")
+    found, _ = gathered(open_source(tmp_path, "y"))
+    assert found[:, 0].tolist() == [1, 2, float(np.float32(0.1)), 0.1]
+
+
+def test_float32_stays_float32(tmp_path: Path) -> None:
+    pq.write_table(
+        TABLE.select(["x", "y"]).cast(pa.schema({"x": pa.float32(), "y": pa.float32()})), tmp_path / "a.parquet"
+    )
+    assert {block.X.dtype for block in open_source(tmp_path, "y").blocks()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if "dictionary" not in form])
+def test_names_with_dots_spaces_and_unicode(tmp_path: Path, form: str) -> None:
+    name, writer = FORMATS[form]
+    writer(pa.table({"größe (m)": [1.0, 2.0], "a.b": [3.0, 4.0], "名": [5.0, 6.0], "y": [0, 1]}), tmp_path / name)
+    source = open_source(tmp_path / name, "y", features=["名", "a.b", "größe (m)"])
+    assert gathered(source)[0].tolist() == [[5, 3, 1], [6, 4, 2]]
+
+
+GOOD: dict[str, tuple[str | bytes, list[list[float]]]] = {
+    "BOM and CRLF": (b"\xef\xbb\xbfx,y\r\n1,2\r\n3,4\r\n", [[1], [3]]),
+    "no last newline": ("x,y\n1,2\n3,4", [[1], [3]]),
+    "blank lines": ("\nx,y\n\n1,2\n\n\n3,4\n\n", [[1], [3]]),
+    "spaces": ("x,y\n 1 , 2\n3 ,4\n", [[1], [3]]),
+    "quoted numbers": ('"x","y"\n"1","2"\n"3","4"\n', [[1], [3]]),
+    "quoted newlines": ('"x","k\nk",y\n1,"a\nb",2\n3,"c""\r\nd",4\n', [[1, 0], [3, 1]]),
+    "truth": ("x,y\ntrue,1\nFALSE,2\nTrue,3\n", [[1], [0], [1]]),
+    "exponents": ("x,y\n1e3,1\n-2.5E-3,2\n.5,3\n7.,4\n", [[1e3], [-2.5e-3], [0.5], [7]]),
+    "all digits": (f"x,y\n{0.1 + 0.2!r},1\n{2**70},2\n5e-324,3\n", [[0.1 + 0.2], [2.0**70], [5e-324]]),
+    "infinite": ("x,y\n1,1\ninf,2\n1e999,3\n", [[1], [np.inf], [np.inf]]),
+    "levels": ("k,y\nb,1\na,2\nc c,3\n", [[1, 0], [0, 0], [0, 1]]),
+    "age groups": ("k,y\n18-25,1\n26-40,2\n60,3\n", [[0, 0], [1, 0], [0, 1]]),
+    "column without a name, unused": (",x,y\n0,1,2\n1,3,4\n", [[1], [3]]),
+    "columns of one name, unused": ("u,x,u,y\n0,1,?,2\n1,3,?,4\n", [[1], [3]]),
+    "not UTF-8, unused": (b"u,x,y\n\xff,1,2\n\xff,3,4\n", [[1], [3]]),
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_csv_that_is_right(tmp_path: Path, case: str) -> None:
+    content, expected = GOOD[case]
+    path = write(tmp_path / "t.csv", content)
+    features = ["x"] if "unused" in case else None
+    assert gathered(open_source(path, "y", features=features))[0].tolist() == expected
+
+
+@pytest.mark.parametrize("text", ["", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", '""', '"NA"'])
+def test_spellings_of_missing(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "t.csv", f"x,k,y\n1,a,1\n{text},a,2\n3,{text},3\n4,b,{text}\n5,b,5\n")
+    source = open_source(path, "y", missing="drop")
+    assert gathered(source)[0].tolist() == [[1, 0], [5, 1]]
+    assert source.dropped == 3
+
+
+def test_whole_numbers_that_turn_decimal_late(tmp_path: Path) -> None:
+    rows = 150_000
+    path = write(tmp_path / "t.csv", "x,y\n" + "".join(f"{i},{i}\n" for i in range(rows)) + "0.25,0.5\n")
+    found, y = gathered(open_source(path, "y"))
+    assert (found[-1, 0], y[-1], len(y)) == (0.25, 0.5, rows + 1)
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"),
+    [("2.5", [2.5]), ("u", [0]), ("true", [1]), ("2020-01-01", "dates or times"), ("", "no value in any row")],
+)
+def test_a_column_that_is_empty_at_first_is_typed_by_its_first_value(tmp_path: Path, late: str, expected: Any) -> None:
+    rows = 300_000  # more than the first block
+    path = write(tmp_path / "t.csv", "z,x,y\n" + ",1,2\n" * rows + f"{late},7,8\n" + ("t,8,9\n" if late == "u" else ""))
+    if isinstance(expected, str):
+        with pytest.raises(InputError, match=expected):
+            open_source(path, "y", missing="mean" if late == "" else "drop")
+    else:
+        source = open_source(path, "y", missing="drop")
+        found, _ = gathered(source)
+        assert source.dropped == rows
+        assert found[-1, 0] == (expected[0] if late != "u" else 0)
+
+
+def test_a_first_file_with_a_header_only(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,k,y\n")
+    write(tmp_path / "b.csv", "x,k,y\n1,,2\n,u,3\n4,v,5\n")
+    source = open_source(tmp_path, "y", missing="drop")
+    assert gathered(source)[0].tolist() == [[4, 1]]
+
+
+# Each: name of the file, its content, options, and what the message must match.
+BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
+    "text in a number column": ("t.csv", "x,y\n1,2\n3,4\nabc,6\n", {}, "'x' holds 'abc' in row 3 of '.*t.csv'"),
+    "text in the target": ("t.csv", "x,y\n1,2\n3,4\n5,?\n", {}, "'y' holds '\\?' in row 3 of .*correct that value"),
+    "text far down": (
+        "t.csv",
+        "x,y\n" + "1,2\n" * 300_000 + "1,oops\n",
+        {},
+        r"'y' holds 'oops' in row 300,001 of '.*t.csv' \(line 300,002\)",
+    ),
+    "text far down, gzip": (
+        "t.csv.gz",
+        gzip.compress(b"x,y\n" + b"1,2\n" * 300_000 + b"oops,2\n", 1),
+        {},
+        r"'x' holds 'oops' in row 300,001 of '.*t.csv.gz' \(line 300,002\)",
+    ),
+    "text among truth": ("t.csv", "x,y\n" + "true,2\n" * 200_000 + "maybe,1\n", {}, "'maybe' in row 200,001.*true or"),
+    "thousands": ("t.csv", 'x,y\n"1,000",2\n"2,500",4\n', {}, "'x' holds '1,000' in row 1"),
+    "decimal comma": ("t.csv", 'x,y\n"0,5",2\n"2,5",4\n', {}, "'x' holds '0,5' in row 1"),
+    "percent": ("t.csv", "x,y\n5%,2\n6%,4\n", {}, "'x' holds '5%' in row 1"),
+    "short row": ("t.csv", "x,y\n1,2\n3\n", {}, r"Row 2 of '.*t.csv' \(line 3\) has 1 columns where the header has 2"),
+    "long row": ("t.csv", "x,y\n\n1,2\n3,4,5\n", {}, r"Row 2 of '.*t.csv' \(line 4\) has 3 columns where"),
+    "after quoted newlines": ("t.csv", 'x,"y"\n1,"2"\n1,"\n\n"\n3\n', {"missing": "drop"}, r"Row 3 .*\(line 6\)"),
+    "short row far down": ("t.csv", "x,y\n" + "1,2\n" * 300_000 + "1\n", {}, r"Row 300,001 .*\(line 300,002\)"),
+    "quote never closed": ("t.csv", 'x,y\n1,2\n"3,4\n5,6\n', {}, "Row 2 .*quote that is never closed"),
+    "endless quote": ("t.csv", 'x,y\n1,2\n1,"' + "3\n4" * 800_000, {}, "'.*t.csv' has a quote that is never closed"),
+    "empty": ("t.csv", "", {}, "'.*t.csv' is empty"),
+    "blank": ("t.csv", "\n\n", {}, "'.*t.csv' is empty"),
+    "header only": ("t.csv", "x,y\n", {}, "no rows in '.*t.csv'"),
+    "header without newline": ("t.csv", "x,y", {}, "'.*t.csv' is empty"),
+    "truncated gzip": ("t.csv.gz", gzip.compress(os.urandom(1 << 16).hex().encode())[:20000], {}, "incomplete or dam"),
+    "no gzip": ("t.csv.gz", "x,y\n1,2\n", {}, "'.*t.csv.gz' cannot be read"),
+    "no zstd": ("t.csv.zst", "x,y\n1,2\n", {}, "'.*t.csv.zst' cannot be read"),
+    "no parquet": ("t.parquet", "x,y\n1,2\n", {}, "'.*t.parquet' cannot be read"),
+    "empty parquet": ("t.parquet", "", {}, "'.*t.parquet' cannot be read"),
+    "no arrow": ("t.arrow", "x,y\n1,2\n", {}, "'.*t.arrow' cannot be read"),
+    "empty arrow": ("t.feather", "", {}, "'.*t.feather' cannot be read"),
+    "unknown kind": ("t.xlsx", "x", {}, "'.*t.xlsx' is of an unknown kind.*\\.csv"),
+    "used twice": ("t.csv", "x,x,y\n1,2,3\n", {}, "'.*t.csv' has 2 columns named 'x'"),
+    "no name": ("t.csv", ",x,y\n1,2,3\n", {}, "Column 1 of '.*t.csv' has no name.*index=False"),
+    "semicolons": ("t.csv", "x;y\n1;2\n", {}, "not to be separated by commas"),
+    "UTF-16": ("t.csv", "x,y\n1,2\n".encode("utf-16"), {}, "'.*t.csv' is not UTF-8"),
+    "Latin-1 name": ("t.csv", "größe,y\n1,2\n".encode("latin-1"), {}, "'.*t.csv' is not UTF-8"),
+    "Latin-1 value": ("t.csv", "k,y\nblau,1\ngrün,2\n".encode("latin-1"), {}, "'.*t.csv' is not UTF-8"),
+    "dates": ("t.csv", "d,y\n2020-01-01,2\n2020-01-02,3\n", {}, "'d' of '.*t.csv' holds dates or times"),
+    "text target": ("t.csv", "x,y\n1,yes\n2,no\n", {}, "'y' of '.*t.csv' holds text.*0 and 1"),
+    "identifier": ("t.csv", "k,y\n" + "".join(f"id{i},1\n" for i in range(1001)), {}, "'k' of .*identifier"),
+    "missing": ("t.csv", "x,y\n1,2\n,4\n", {}, "2 rows of '.*t.csv', values are missing: 1 in column 'x'.*row 2"),
+    "weight below 0": ("t.csv", "x,w,y\n1,1,2\n2,-1,3\n", {"weight": "w"}, "'w' is -1.0 in row 2 of '.*t.csv'"),
+    "weight array": ("t.csv", "x,y\n1,2\n", {"weight": [1.0]}, "weight must be the name of a column"),
+    "target array": ("t.csv", "x\n1\n", {"target": [1.0]}, "target must be the name of a column"),
+    "target absent": ("t.csv", "x,Y\n1,2\n", {}, "'y' is not a column of '.*t.csv': did you mean 'Y'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_refused_in_one_paragraph(tmp_path: Path, case: str) -> None:
+    name, content, options, message = BAD[case]
+    path = write(tmp_path / name, content)
+    with pytest.raises(InputError, match=message) as caught:
+        gathered(open_source(path, **({"target": "y"} | options)))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+    assert not [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "feather"])
+def test_truncated_and_garbled_binary_files(tmp_path: Path, form: str) -> None:
+    name, writer = FORMATS[form]
+    writer(TABLE, tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    for content in (whole[:-1], whole[: len(whole) // 2], whole[:7], whole[len(whole) // 2 :]):
+        path = write(tmp_path / name, content)
+        with pytest.raises(InputError, match="cannot be read"):
+            gathered(open_source(path, "y"))
+
+
+def test_paths_without_a_table(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"There is no file or folder '.*gone.csv'"):
+        open_source(tmp_path / "gone.csv", "y")
+    with pytest.raises(InputError, match="No file matches"):
+        open_source(tmp_path / "*.csv", "y")
+    with pytest.raises(InputError, match=r"The folder '.*empty' holds no table"):
+        open_source(tmp_path / "empty", "y")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_unreadable(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "x,y\n1,2\n")
+    path.chmod(0)
+    with pytest.raises(InputError, match="permissions"):
+        open_source(path, "y")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
+def test_files_must_agree_in_columns(tmp_path: Path, form: str) -> None:
+    name, writer = FORMATS[form]
+    writer(TABLE, tmp_path / f"a{name}")
+    writer(TABLE.drop_columns("on"), tmp_path / f"b{name}")
+    with pytest.raises(InputError, match=r"'.*b.*' does not have the same columns as '.*a.*': 'on' is not in both"):
+        open_source(tmp_path, "y")
+
+
+def test_files_must_agree_in_types(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    pq.write_table(TABLE.set_column(0, "x", TABLE["kind"]), tmp_path / "b.parquet")
+    with pytest.raises(InputError, match=r"Column 'x' is of type string in '.*b.parquet' but double in"):
+        open_source(tmp_path, "y")
+
+
+def test_a_folder_of_two_kinds_might_hold_rows_twice(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    csv.write_csv(TABLE, tmp_path / "a.csv")
+    with pytest.raises(InputError, match="several kinds"):
+        open_source(tmp_path, "y")
+
+
+def test_a_bad_row_in_a_later_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,y\n1,2\n3,4\n")
+    write(tmp_path / "b.csv", "y,x\n1,2\n3,oops\n")
+    with pytest.raises(InputError, match=r"Column 'x' holds 'oops' in row 2 of '.*b.csv' \(line 3\)"):
+        gathered(open_source(tmp_path, "y"))
+
+
+def test_where_names_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,y\n1,2\n3,4\n")
+    write(tmp_path / "b.csv", "x,y\n,1\n1,2\ninf,4\n")
+    source = open_source(tmp_path, "y", missing="drop")
+    assert isinstance(source, TableSource)
+    last = list(source.blocks())[-1]
+    assert (last.start, last.rows) == (2, 2)
+    assert source.where(last.start + 1) == f"row 3 of {str(tmp_path / 'b.csv')!r}"
+
+
+def test_a_file_that_goes_away(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    csv.write_csv(TABLE, path)
+    source = open_source(path, "y")
+    path.unlink()
+    with pytest.raises(InputError, match="There is no file"):
+        gathered(source)
+
+
+class TestPredicting:
+    """Prediction from files."""
+
+    @pytest.mark.parametrize("form", FORMATS)
+    def test_without_the_target(self, tmp_path: Path, form: str) -> None:
+        name, writer = FORMATS[form]
+        design = open_source(TABLE, "y").design
+        writer(TABLE.drop_columns("y"), tmp_path / name)
+        blocks = list(prediction_blocks(tmp_path / name, design))
+        np.testing.assert_array_equal(np.concatenate([block.X for block in blocks]), X)
+        assert [block.start for block in blocks] == [0, 1024, 2048]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("x,kind,on\n1,a,true\n2,d,true\n", "'kind' holds 'd' in row 2 of '.*t.csv'"),
+            ("x,kind,on\n1,a,true\n?,a,true\n", "'x' holds '\\?' in row 2 of '.*t.csv'"),
+            ("x,kind,on\na,a,true\nb,a,true\n", "'x' of '.*t.csv' holds text"),
+            ("x,kind,on\n1,a,true\n,a,true\n", "'x' has no value in row 2 of '.*t.csv'"),
+            ("x,on\n1,true\n", "The feature 'kind' is not a column of '.*t.csv'"),
+        ],
+    )
+    def test_bad_rows(self, tmp_path: Path, content: str, message: str) -> None:
+        design = open_source(TABLE, "y").design
+        with pytest.raises(InputError, match=message):
+            list(prediction_blocks(write(tmp_path / "t.csv", content), design))
+
+    def test_levels_that_read_as_numbers_or_dates(self, tmp_path: Path) -> None:
+        for levels in (["1", "2"], ["01", "02"], ["2020-01-01", "2020-01-02"], ["false", "true"]):
+            design = open_source(pa.table({"k": levels, "y": [1, 2]}), "y").design
+            path = write(tmp_path / "t.csv", f"k\n{levels[1]}\n{levels[0]}\n")
+            (block,) = prediction_blocks(path, design)
+            assert block.X.tolist() == [[1], [0]]
+
+
+def test_the_reader_stops_when_the_consumer_does(tmp_path: Path) -> None:
+    for k in range(20):
+        csv.write_csv(TABLE, tmp_path / f"{k}.csv")
+    blocks = open_source(tmp_path, "y").blocks()
+    next(blocks)
+    assert [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+    blocks.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+
+
+def test_the_interpreter_exits_while_the_reader_waits(tmp_path: Path) -> None:
+    for k in range(20):
+        csv.write_csv(TABLE, tmp_path / f"{k}.csv")
+    code = (
+        "import sys; from linnet.sources import open_source, tables; tables.VALUES_PER_BLOCK = 1\n"
+        f"blocks = open_source({str(tmp_path)!r}, 'y').blocks(); print(next(blocks).rows); sys.exit(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "1024\n", "")
+
+
+def test_reading_ahead_is_bounded_and_passes_on_errors() -> None:
+    made = []
+
+    def numbers() -> Any:
+        for number in range(100):
+            made.append(number)
+            yield number
+        raise RuntimeError("end")
+
+    ahead = files.read_ahead(numbers)
+    assert [next(ahead) for _ in range(10)] == list(range(10))
+    assert len(made) <= 10 + files.READ_AHEAD + 1
+    with pytest.raises(RuntimeError, match="end"):
+        list(ahead)
+
+
+MARKS = [",", "\n", "\r", '"', " ", "'", "x", "y", "1", "-2.5", "1e999", "a", "ü", "true", "2020-01-01", "NA", "\ufeff"]
+VALUES = ["1", "", "2.5", "a", "b", '"', '"q\nr"', "true", "nan"]
+ROWS_OF_VALUES = st.lists(st.lists(st.sampled_from(VALUES), min_size=1, max_size=4).map(",".join), max_size=12)
+CSV_BYTES = st.one_of(
+    st.binary(max_size=200),
+    st.lists(st.sampled_from([*(mark.encode() for mark in MARKS), b"\xff", b"\x00"]), max_size=60).map(b"".join),
+    ROWS_OF_VALUES.map(lambda rows: "\n".join(["x,k,y", *rows]).encode()),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@given(content=CSV_BYTES, missing=st.sampled_from(["error", "drop", "mean"]), form=st.sampled_from(["csv", "csv.gz"]))
+@example(content=b"x,y\n1,2\n\x00", missing="error", form="csv")
+@example(content=b'"', missing="error", form="csv")
+@example(content=b"y\n", missing="error", form="csv")
+def test_no_bytes_lead_to_anything_but_an_input_error(folder: Path, content: bytes, missing: str, form: str) -> None:
+    path = write(folder / f"t.{form}", gzip.compress(content) if form == "csv.gz" else content)
+    with suppress(InputError):
+        source = open_source(path, "y", missing=missing)
+        list(source.blocks())
+        list(prediction_blocks(path, source.design))
+    assert not [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+
+
+@given(content=st.binary(max_size=300), form=st.sampled_from(["parquet", "arrow", "csv.zst", "csv.gz"]))
+def test_nor_do_bytes_of_other_formats(folder: Path, content: bytes, form: str) -> None:
+    path = write(folder / f"t.{form}", content)
+    with pytest.raises(InputError):
+        gathered(open_source(path, "y"))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(['a"', "b\nc", " d,", "é"])
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_what_python_writes_is_read_back_to_the_last_bit(folder: Path, rows: list[tuple[float | None, str]]) -> None:
+    import csv as python_csv
+
+    path = folder / "back.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        python_csv.writer(file).writerows([("x", "k", "y"), *((x, k, 1) for x, k in rows)])
+    kept = [(x, k) for x, k in rows if x is not None]
+    if not kept:
+        return
+    source = open_source(path, "y", missing="drop")
+    found, _ = gathered(source)
+    levels = sorted({k for _, k in rows})
+    assert found.tolist() == [[x, *(float(k == level) for level in levels[1:])] for x, k in kept]
+
+
+def test_a_design_that_reads_only_categories_reads_files(tmp_path: Path) -> None:
+    csv.write_csv(TABLE, tmp_path / "t.csv")
+    source = open_source(tmp_path, "y", features=["kind"])
+    np.testing.assert_array_equal(gathered(source)[0], X[:, 1:3])
+    shutil.rmtree(tmp_path)
+    assert isinstance(source.design, Design)

@@ -1,0 +1,443 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from linnet.block import InputError
+from linnet.design import Design
+from linnet.sources import open_source, prediction_blocks
+from linnet.sources.source import Source
+from linnet.sources.tables import TableSource
+
+
+class Stream:
+    """Anything with the Arrow C stream, which opens a new stream each time."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        stream: object = self.table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]
+        return stream
+
+
+def once(table: pa.Table, rows: int = 2) -> pa.RecordBatchReader:
+    """A stream that can be read only once, in small batches."""
+    return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(rows))
+
+
+def gathered(source: Source) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """All rows of a source: X, y and weights."""
+    blocks = list(source.blocks())
+    assert all(block.y is not None for block in blocks)
+    X = np.concatenate([block.X for block in blocks])
+    y = np.concatenate([block.y for block in blocks if block.y is not None])
+    weights = [block.weight for block in blocks if block.weight is not None]
+    return X, y, np.concatenate(weights) if weights else None
+
+
+def predicted(data: Any, design: Design) -> NDArray[Any]:
+    """X for predictions, of all rows."""
+    return np.concatenate([block.X for block in prediction_blocks(data, design)])
+
+
+CATEGORIES = pd.DataFrame(
+    {
+        "size": [1, 2, 3, 4],
+        "kind": ["b", "a", "c", "a"],
+        "wet": [True, False, True, True],
+        "y": [1.0, 2.0, 3.0, 4.0],
+    }
+)
+ENCODED = [[1, 1, 0, 1], [2, 0, 0, 0], [3, 0, 1, 1], [4, 0, 0, 1]]
+
+
+def arrow(frame: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda frame: frame,
+        lambda frame: frame.astype({"kind": object}),
+        lambda frame: frame.astype({"kind": "category", "size": "Int64", "wet": "boolean", "y": "Float32"}),
+        lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+        lambda frame: frame.set_index(pd.Index([9, 9, 8, 7])),
+        pl.from_pandas,
+        lambda frame: pl.from_pandas(frame).with_columns(pl.col("kind").cast(pl.Categorical)),
+        lambda frame: pl.from_pandas(frame).with_columns(pl.col("kind").cast(pl.Enum(["c", "z", "b", "a"]))),
+        arrow,
+        lambda frame: arrow(frame).to_batches()[0],
+        lambda frame: pa.concat_tables([arrow(frame)[:1], arrow(frame)[1:]]),
+        lambda frame: Stream(arrow(frame)),
+        lambda frame: Stream(pa.concat_tables([arrow(frame)[:3], arrow(frame)[3:]])),
+        lambda frame: once(arrow(frame.astype({"kind": "category"}))),
+    ],
+)
+def test_every_kind_of_table_gives_the_same_rows(convert: Callable[[pd.DataFrame], Any]) -> None:
+    source = open_source(convert(CATEGORIES), "y")
+    X, y, weight = gathered(source)
+    assert source.design.names == ("size", "kind[b]", "kind[c]", "wet")
+    assert X.tolist() == ENCODED
+    assert y.tolist() == [1, 2, 3, 4]
+    assert weight is None
+    assert source.target == "y"
+    assert source.rows in (4, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pa.array([1, 2, None], pa.int8()), [1, 2, np.nan]),
+        (pa.array([1, 2, 2**63], pa.uint64()), [1, 2, 2.0**63]),
+        (pa.array([0.5, None, np.nan], pa.float16()), [0.5, np.nan, np.nan]),
+        (pa.array([0.1, 0.2, None], pa.float32()), [np.float32(0.1), np.float32(0.2), np.nan]),
+        (pa.array([Decimal("1.25"), None, Decimal(-3)]), [1.25, np.nan, -3]),
+        (pa.array([True, False, None]), [1, 0, np.nan]),
+        (pa.chunked_array([pa.array([1.0]), pa.array([], pa.float64()), pa.array([2.0, 3.0])]), [1, 2, 3]),
+        (pa.array([9.0, 1, 2, 3, 9]).slice(1, 3), [1, 2, 3]),
+        (pa.array([True, True, False, True]).slice(1), [1, 0, 1]),
+        (pa.array([-np.inf, 1e308, np.inf]), [-np.inf, 1e308, np.inf]),
+    ],
+)
+def test_numbers_of_every_type(values: Any, expected: list[float]) -> None:
+    table = pa.table({"x": values, "y": [1.0, 2, 3]})
+    design = Design.numbers(["x"], "drop")
+    np.testing.assert_array_equal(predicted(table, design)[:, 0], expected)
+
+
+def test_features_are_contiguous_and_float32_only_when_all_are() -> None:
+    single = pa.table({"a": pa.array([1, 2], pa.float32()), "b": pa.array([3, 4], pa.float32()), "y": [1, 2]})
+    for table, dtype in ((single, np.float32), (single.append_column("c", pa.array([1, 2])), np.float64)):
+        (block,) = open_source(table, "y").blocks()
+        assert block.X.dtype == dtype
+        assert block.X.flags.f_contiguous
+
+
+def test_unused_columns_are_not_even_converted() -> None:
+    frame = CATEGORIES.assign(bad=[1, "a", None, object()])
+    X, _, _ = gathered(open_source(frame, "y", features=["size"]))
+    assert X.tolist() == [[1], [2], [3], [4]]
+    with pytest.raises(InputError, match="Column 'bad' cannot be used"):
+        open_source(frame, "y")
+
+
+def test_features_in_the_order_asked_for_and_a_lone_name() -> None:
+    assert open_source(CATEGORIES, "y", features=["wet", "size"]).design.names == ("wet", "size")
+    assert open_source(CATEGORIES, "y", features="size").design.names == ("size",)
+
+
+def test_target_and_weight_as_arrays() -> None:
+    features = CATEGORIES[["size", "wet"]]
+    for target in (CATEGORIES["y"], CATEGORIES["y"].to_numpy(), list(CATEGORIES["y"]), pl.Series("y", [1.0, 2, 3, 4])):
+        source = open_source(features, target, weight=np.array([0, 1, 2, 3]))
+        X, y, weight = gathered(source)
+        assert source.design.names == ("size", "wet")
+        assert source.target == "y"
+        assert y.tolist() == [1, 2, 3, 4]
+        assert weight is not None
+        assert weight.tolist() == [0, 1, 2, 3]
+        assert X.shape == (4, 2)
+
+
+def test_a_series_is_never_its_own_feature() -> None:
+    source = open_source(CATEGORIES, CATEGORIES["size"] * 2)
+    assert source.design.names == ("kind[b]", "kind[c]", "wet", "y")
+    assert gathered(source)[1].tolist() == [2, 4, 6, 8]
+
+
+def test_an_array_without_a_name_leaves_a_column_called_y_alone() -> None:
+    source = open_source(CATEGORIES, np.arange(4))
+    assert "y" in source.design.names
+    assert gathered(source)[1].tolist() == [0, 1, 2, 3]
+
+
+def test_names_that_are_numbers() -> None:
+    frame = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]])
+    source = open_source(frame, 1)
+    assert source.design.names == ("0",)
+    assert source.target == "1"
+
+
+def test_only_levels_that_occur_are_levels() -> None:
+    frame = pd.DataFrame({"k": pd.Categorical(["c", "a"], ["z", "c", "b", "a"]), "y": [1, 2]})
+    assert open_source(frame, "y").design.inputs[0].levels == ("a", "c")
+
+
+def test_categories_of_numbers_are_spelled_out() -> None:
+    frame = pd.DataFrame({"k": pd.Categorical([10, 2, 10]), "y": [1, 2, 3]})
+    source = open_source(frame, "y")
+    assert source.design.names == ("k[2]",)
+    assert gathered(source)[0].tolist() == [[0], [1], [0]]
+    assert predicted(pd.DataFrame({"k": [2, 10]}), source.design).tolist() == [[1], [0]]
+
+
+def test_a_single_level_is_no_feature_but_is_checked() -> None:
+    source = open_source(pd.DataFrame({"k": ["a", "a"], "x": [1, 2], "y": [1, 2]}), "y")
+    assert source.design.names == ("x",)
+    with pytest.raises(InputError, match="'b'"):
+        predicted(pd.DataFrame({"k": ["b"], "x": [1]}), source.design)
+
+
+GAPS = pd.DataFrame(
+    {
+        "a": [1.0, np.nan, 3.0, 4.0, 8.0],
+        "k": ["u", "v", None, "v", "v"],
+        "w": [1.0, 1.0, 2.0, 1.0, np.nan],
+        "y": [1.0, 2.0, 3.0, np.nan, 5.0],
+    }
+)
+
+
+@pytest.mark.parametrize("convert", [lambda frame: frame, pl.from_pandas, arrow, lambda frame: Stream(arrow(frame))])
+class TestMissing:
+    """What each word of missing= does."""
+
+    def test_error_counts_them_all(self, convert: Callable[[pd.DataFrame], Any]) -> None:
+        source = open_source(convert(GAPS), "y", weight="w")
+        with pytest.raises(InputError) as caught:
+            gathered(source)
+        for part in ("5 rows", "1 in column 'a'", "1 in column 'k'", "1 in column 'w'", "1 in column 'y'", "row 2"):
+            assert part in str(caught.value)
+        assert 'missing="drop"' in str(caught.value)
+
+    def test_drop(self, convert: Callable[[pd.DataFrame], Any]) -> None:
+        source = open_source(convert(GAPS), "y", weight="w", missing="drop")
+        for _ in range(2):
+            X, y, weight = gathered(source)
+            assert X.tolist() == [[1, 0]]
+            assert y.tolist() == [1]
+            assert weight is not None
+            assert weight.tolist() == [1]
+            assert source.dropped == 4
+
+    def test_mean_is_weighted_and_over_the_rows_in_use(self, convert: Callable[[pd.DataFrame], Any]) -> None:
+        source = open_source(convert(GAPS), "y", weight="w", missing="mean")
+        X, y, _ = gathered(source)
+        assert source.dropped == 2  # no target, no weight
+        assert y.tolist() == [1, 2, 3]
+        mean_a, share_v = (1 * 1 + 2 * 3) / 3, 1 / 2
+        np.testing.assert_allclose(X, np.array([[1, 0], [mean_a, 1], [3, share_v]]), rtol=1e-15)
+        gap = GAPS[["a", "k"]].iloc[[1, 2]]
+        np.testing.assert_allclose(predicted(gap, source.design), [[mean_a, 1], [3, share_v]], rtol=1e-15)
+
+
+def test_weighted_means_do_not_overflow() -> None:
+    table = pa.table({"x": [1.7e308, 1.7e308, None, -1e300], "y": [1.0] * 4, "w": [1.0, 1.0, 1.0, 0.0]})
+    (feature,) = open_source(table, "y", weight="w", missing="mean").design.inputs
+    assert feature.fill == (1.7e308,)
+
+
+def test_no_row_left_says_why() -> None:
+    table = pa.table({"a": [1.0, 2.0], "empty": pa.nulls(2), "y": [1.0, 2.0]})
+    with pytest.raises(InputError, match=r"No row of the table is left: .* 2 in column 'empty'"):
+        gathered(open_source(table, "y", missing="drop"))
+    with pytest.raises(InputError, match="Column 'empty' of the table has no value in any row"):
+        open_source(table, "y", missing="mean")
+
+
+def test_where_names_the_row_although_others_were_dropped() -> None:
+    table = pa.table({"a": [None, 1.0, None, 2.0, np.inf], "y": [1.0] * 5})
+    source = open_source(table, "y", missing="drop")
+    assert isinstance(source, TableSource)
+    (block,) = source.blocks()
+    assert source.where(block.start + 2) == "row 5"
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "target absent": (CATEGORIES, {"target": "z"}, "The target 'z' is not a column of the table"),
+    "near match": (CATEGORIES, {"features": ["Sise"]}, "did you mean 'size'"),
+    "columns listed": (CATEGORIES, {"target": "z"}, "'size', 'kind', 'wet' and 'y'"),
+    "feature absent": (CATEGORIES, {"features": ["size", "q"]}, "The feature 'q'"),
+    "feature no name": (CATEGORIES, {"features": [3]}, "must be a column's name"),
+    "weight absent": (CATEGORIES, {"weight": "q"}, "The weight 'q'"),
+    "target among features": (CATEGORIES, {"features": ["size", "y"]}, "both the target and a feature"),
+    "target is weight": (CATEGORIES, {"weight": "y"}, "both the target and the weight"),
+    "feature twice": (CATEGORIES, {"features": ["size", "size"]}, "'size' twice"),
+    "no feature": (CATEGORIES[["y"]], {}, "No feature is left"),
+    "empty list": (CATEGORIES, {"features": []}, "No feature is left"),
+    "text target": (CATEGORIES, {"target": "kind"}, "'kind' of the table holds text.*recoded as 0 and 1"),
+    "text weight": (CATEGORIES, {"weight": "kind"}, "The weight 'kind' of the table holds text"),
+    "missing word": (CATEGORIES, {"missing": "ignore"}, "missing="),
+    "date": (CATEGORIES.assign(d=pd.Timestamp(0)), {}, "Column 'd' .*dates or times.*days since"),
+    "date target": (CATEGORIES.assign(d=pd.Timestamp(0)), {"target": "d"}, "Column 'd' .*dates or times"),
+    "duration": (CATEGORIES.assign(d=pd.Timedelta(0)), {}, "Column 'd' .*dates or times"),
+    "time": (pa.table({"t": [dt.time(1)], "y": [1]}), {}, "Column 't' .*dates or times"),
+    "period": (CATEGORIES.assign(p=pd.Period("2020-01")), {}, "Column 'p'"),
+    "complex": (CATEGORIES.assign(c=1j), {}, "Column 'c' cannot be used"),
+    "nested": (pa.table({"l": [[1, 2]], "y": [1]}), {}, "Column 'l' .*several values a row"),
+    "binary": (pa.table({"b": [b"1"], "y": [1]}), {}, "Column 'b' .*binary"),
+    "category of dates": (pd.DataFrame({"c": pd.Categorical([pd.Timestamp(0)]), "y": [1]}), {}, "Column 'c'"),
+    "duplicate": (pd.DataFrame([[1, 2, 3]], columns=["a", "a", "y"]), {}, "2 columns named 'a'"),
+    "no name": (pd.DataFrame([[1, 2, 3]], columns=["", "a", "y"]), {}, "Column 1 .*has no name.*index=False"),
+    "pandas no name": (pd.DataFrame([[1, 2]], columns=["Unnamed: 0", "y"]), {}, "has no name"),
+    "identifier": (pd.DataFrame({"i": [f"n{k}" for k in range(1001)], "y": range(1001)}), {}, "'i' .*identifier"),
+    "short target": (CATEGORIES, {"target": np.ones(3)}, r"target has shape \(3,\).*4 rows"),
+    "square target": (CATEGORIES, {"target": np.ones((4, 1))}, r"target has shape \(4, 1\)"),
+    "short weight": (CATEGORIES, {"weight": [1.0]}, r"weight has shape \(1,\)"),
+    "no target": (CATEGORIES, {"target": None}, "target must be the name of a column"),
+    "stream, array": (once(arrow(CATEGORIES)), {"target": np.ones(4)}, "target must be the name of a column"),
+    "stream, text": (once(arrow(CATEGORIES)), {}, "'kind' holds text, whose levels must be known"),
+    "stream, mean": (once(arrow(CATEGORIES[["size", "y"]])), {"missing": "mean"}, "can be read only once"),
+    "dictionary": ({"size": [1], "y": [2]}, {}, "DataFrame"),
+    "series": (CATEGORIES["size"], {}, "Series cannot be read as a table"),
+    "chunked array": (pa.chunked_array([[1, 2]]), {}, "ChunkedArray cannot be read as a table"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_one_sentence(case: str) -> None:
+    data, options, message = REFUSED[case]
+    with pytest.raises(InputError, match=message) as caught:
+        open_source(data, **({"target": "y"} | options))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("bad", "shown"), [(-1.0, "-1.0"), (np.inf, "inf")])
+def test_bad_weights_are_refused(bad: float, shown: str) -> None:
+    source = open_source(CATEGORIES, "y", weight=[1.0, 2.0, bad, 1.0])
+    with pytest.raises(InputError, match=f"'weight' is {shown} in row 3"):
+        gathered(source)
+
+
+def test_a_stream_is_read_once_and_refuses_the_second_pass() -> None:
+    source = open_source(once(arrow(CATEGORIES[["size", "y"]])), "y")
+    assert not source.rereadable
+    assert gathered(source)[0].tolist() == [[1], [2], [3], [4]]
+    with pytest.raises(InputError, match="only once"):
+        gathered(source)
+
+
+def test_a_pass_given_up_midway_is_not_continued_by_the_next() -> None:
+    table = arrow(CATEGORIES[["size", "y"]])
+    again = open_source(Stream(table), "y")
+    next(again.blocks())
+    assert gathered(again)[0].tolist() == [[1], [2], [3], [4]]
+    only_once = open_source(once(table), "y")
+    next(only_once.blocks())
+    with pytest.raises(InputError, match="only once"):
+        gathered(only_once)
+
+
+def test_a_missing_value_in_a_stream_read_once() -> None:
+    source = open_source(once(arrow(GAPS[["a", "y"]])), "y")
+    with pytest.raises(InputError, match="A value is missing in the stream"):
+        gathered(source)
+
+
+def test_a_stream_that_shrinks_is_found_out() -> None:
+    class Shrinking(Stream):
+        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+            stream = super().__arrow_c_stream__(requested_schema)
+            self.table = self.table[:1]
+            return stream
+
+    source = open_source(Shrinking(arrow(CATEGORIES[["size", "y"]])), "y")
+    gathered(source)
+    with pytest.raises(InputError, match="4 rows at first and 1 when read again"):
+        gathered(source)
+
+
+def test_a_stream_that_breaks() -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from arrow(CATEGORIES[["size", "y"]]).to_batches(2)[:1]
+        raise OSError("the line is dead")
+
+    reader = pa.RecordBatchReader.from_batches(arrow(CATEGORIES[["size", "y"]]).schema, batches())
+    with pytest.raises(InputError, match=r"cannot be read: .*the line is dead"):
+        gathered(open_source(reader, "y"))
+
+
+def test_pandas_index_columns_in_arrow_are_no_features() -> None:
+    table = pa.Table.from_pandas(CATEGORIES.set_index(pd.Index([9, 9, 8, 7])))
+    assert "__index_level_0__" in table.column_names
+    assert "__index_level_0__" not in open_source(table, "y").design.names
+
+
+class TestPredicting:
+    """Prediction on other data."""
+
+    design = open_source(CATEGORIES, "y").design
+
+    def test_other_columns_and_their_order_do_not_matter(self) -> None:
+        other = CATEGORIES[["wet", "kind", "size"]].assign(more="?")
+        assert predicted(other, self.design).tolist() == ENCODED
+        assert predicted(pl.from_pandas(other), self.design).tolist() == ENCODED
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"kind": ["a", "a", "moss", "b"]}, "'kind' holds 'moss' in row 3, .*'a', 'b' and 'c'"),
+            ({"size": ["1", "2", "3", "4"]}, "'size' of the table holds text"),
+            ({"size": [1, None, 3, 4]}, "'size' has no value in row 2"),
+            ({"kind": ["a", "b", None, "c"]}, "'kind' has no value in row 3"),
+            ({"kind": pd.Timestamp(0)}, "dates"),
+        ],
+    )
+    def test_bad_rows(self, changes: dict[str, Any], message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            predicted(CATEGORIES.assign(**changes), self.design)
+
+    def test_absent_column(self) -> None:
+        with pytest.raises(InputError, match="The feature 'kind' is not a column"):
+            predicted(CATEGORIES[["size", "wet"]], self.design)
+
+    def test_incomplete_rows_are_nan_when_the_fit_dropped_them(self) -> None:
+        design = Design(self.design.inputs, "drop")
+        X = predicted(CATEGORIES.assign(kind=["b", None, "c", "a"]), design)
+        assert np.isnan(X).tolist() == [[False] * 4, [True] * 4, [False] * 4, [False] * 4]
+
+    def test_a_model_of_an_array_wants_an_array(self) -> None:
+        with pytest.raises(InputError, match="to_numpy"):
+            predicted(CATEGORIES, Design.numbers(["x1"], from_array=True))
+
+    def test_no_rows(self) -> None:
+        assert list(prediction_blocks(CATEGORIES[:0], self.design)) == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"target": "y"}, {"target": [1.0], "weight": "w"}, {"target": [1.0], "features": ["a"]}]
+)
+def test_an_array_has_no_column_names(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="array"):
+        open_source([[1.0]], **options)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.floats(-1e6, 1e6), st.none() | st.sampled_from(["", "a", "b", "ü"]), st.floats(-1e6, 1e6)
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.integers(1, 7),
+)
+def test_drop_and_indicators_agree_with_pandas(rows: list[tuple[Any, Any, float]], size: int) -> None:
+    frame = pd.DataFrame(rows, columns=["x", "k", "y"]).astype({"x": "float64", "y": "float64"})
+    frame["k"] = frame["k"].astype("str")
+    kept = frame.dropna()
+    levels = sorted(frame["k"].dropna().unique())
+    expected = [[r.x, *(float(r.k == level) for level in levels[1:])] for r in kept.itertuples()]
+    table = pa.concat_tables([arrow(frame)[at : at + size] for at in range(0, len(frame), size)])
+    source = open_source(table, "y", missing="drop")
+    if expected:
+        X, y, _ = gathered(source)
+        assert X.tolist() == expected
+        assert y.tolist() == kept["y"].tolist()
+        assert source.dropped == len(frame) - len(kept)
+    else:
+        with pytest.raises(InputError, match="No row"):
+            gathered(source)
