@@ -1,0 +1,74 @@
+"""Inference: standard errors, intervals and tests, from what a Solution knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import fdtrc, stdtr, stdtrit
+
+from linnet.block import Float64s, InputError
+
+SUMMARY_ROWS = 2  # bias, value at the centre
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """The joint covariance of [bias, value at the centre, weights], d + 2 of them.
+
+    It is kept as standard errors and correlations, because variances of weights overflow float64 long before
+    the weights do. The value at the centre is the prediction where every feature has its mean: prediction errors are
+    computed around it, because around 0 they cancel when features lie far from 0.
+
+    Attributes:
+        sd: shape (d+2,), standard errors; finite also where a weight is not identified.
+        correlation: shape (d+2, d+2).
+    """
+
+    sd: Float64s
+    correlation: Float64s
+
+    def covariance(self, identified: NDArray[np.bool_], bias_identified: bool) -> Float64s:
+        """Covariance of [bias, weights], shape (d+1, d+1); NaN in rows and columns that are not identified."""
+        keep = np.r_[0, SUMMARY_ROWS : self.sd.size]
+        known = np.r_[bias_identified, identified]
+        sd = np.where(known, self.sd[keep], np.nan)
+        with np.errstate(over="ignore"):
+            return np.asarray(self.correlation[np.ix_(keep, keep)] * sd[:, None] * sd)
+
+    def prediction_sd(self, offsets: Float64s) -> Float64s:
+        """Standard error of the expected target, shape (n,), at rows given as features minus the centre, (n, d)."""
+        parts = np.empty((offsets.shape[0], offsets.shape[1] + 1))
+        parts[:, 0] = self.sd[1]
+        parts[:, 1:] = offsets * self.sd[SUMMARY_ROWS:]
+        inner = self.correlation[1:, 1:]
+        variance = np.einsum("ij,ij->i", parts @ inner, parts)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+
+
+def t_two_sided(t: Float64s, df: float) -> Float64s:
+    """p values of t statistics with df degrees of freedom, two-sided; NaN where t or df is not available."""
+    if not df > 0:
+        return np.full_like(t, np.nan)
+    return np.asarray(2.0 * stdtr(df, -np.abs(t)))
+
+
+def t_quantile(level: float, df: float) -> float:
+    """The half-width of a two-sided interval of the given level, in standard errors; NaN without degrees of freedom.
+
+    Raises:
+        InputError: level is not strictly between 0 and 1.
+    """
+    try:
+        inside = 0.0 < level < 1.0
+    except TypeError:
+        inside = False
+    if not inside:
+        raise InputError(f"An interval's level lies strictly between 0 and 1 (0.95, say), but is {level!r}.")
+    return float(stdtrit(df, 0.5 + level / 2)) if df > 0 else float("nan")
+
+
+def f_upper(f: float, df1: float, df2: float) -> float:
+    """p value of an F statistic; NaN where it is not defined."""
+    return float(fdtrc(df1, df2, f)) if df1 > 0 and df2 > 0 and f >= 0 else float("nan")

@@ -1,0 +1,280 @@
+"""Moments: the weighted second moments of [1, X, y]. They add and subtract; everything exact is solved from them."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+from scipy.linalg.blas import dsyrk
+
+from linnet.block import Block, Float64s, InputError
+from linnet.kernels import add_products, centre
+from linnet.normal import NormalEquations
+from linnet.solution import Solution
+
+T = TypeVar("T")
+Precision = Literal["float64", "exact"]
+
+WIDE = 512
+"""Features beyond which products are large enough for BLAS to use its own threads well."""
+NARROW = 60
+"""Features up to which our own kernel outruns BLAS, when each feature lies contiguous."""
+PARALLEL = 1_000_000
+"""Numbers in a block from which it is worth starting threads."""
+
+
+class Moments(ABC):
+    """What an exact fit needs to know of rows, whatever their number: sums of products of [1, X, y], weighted.
+
+    Attributes:
+        features: d.
+        n: rows with a weight above 0.
+    """
+
+    features: int
+    n: int
+
+    @staticmethod
+    def of(block: Block, precision: Precision = "float64") -> Moments:
+        """Moments of the rows of a block, in float64 or in exact arithmetic.
+
+        Raises:
+            InputError: a weight is negative or not finite; with "exact", also when any number is not finite.
+        """
+        if precision == "float64":
+            return Float64Moments.of(block)
+        from linnet.exact_moments import ExactMoments
+
+        return ExactMoments.of(block)
+
+    @abstractmethod
+    def __add__(self, other: Self) -> Self:
+        """Moments of both sets of rows together."""
+
+    @abstractmethod
+    def __sub__(self, other: Self) -> Self:
+        """Moments of the rows of self without those of other, which must be among them."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether no sum left the range of its numbers, and no number was NaN or infinite."""
+        return True
+
+    @abstractmethod
+    def normal(self, intercept: bool = True) -> NormalEquations:
+        """The equations whose solution is the least-squares fit."""
+
+    def solve(self, l2: float = 0.0, intercept: bool = True) -> Solution:
+        """Minimise the squared-loss Objective over these rows.
+
+        Raises:
+            InputError: there are no rows, or a weight lies outside float64's range.
+        """
+        return self.normal(intercept).solve(l2)
+
+    @property
+    def condition(self) -> float:
+        """Condition number of the standardised design (intercept included); infinite when rank deficient."""
+        return self.solve().condition
+
+    def _alike(self, other: Moments) -> None:
+        if type(other) is not type(self) or other.features != self.features:
+            raise InputError(
+                f"Moments of {self.features} features ({type(self).__name__}) cannot be joined with those of "
+                f"{other.features} ({type(other).__name__}): both must have the same columns and precision."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Float64Moments(Moments):
+    """Moments in float64, taken about a shift (the first rows' means) so that offsets do not cancel.
+
+    Attributes:
+        features: d.
+        n: rows with a weight above 0.
+        shift: shape (d+1,), what was subtracted from [X, y].
+        gram: shape (d+2, d+2), sums of w·z·zᵀ over z = [1, [X, y] - shift].
+    """
+
+    features: int
+    n: int
+    shift: Float64s
+    gram: Float64s
+
+    @classmethod
+    def of(cls, block: Block, precision: Precision = "float64", shift: Float64s | None = None) -> Float64Moments:
+        """Moments of a block about `shift`, by default the means of its first rows."""
+        assert precision == "float64"
+        assert block.y is not None
+        d = block.features
+        with np.errstate(all="ignore"):
+            if shift is None:
+                first = slice(0, 1024)
+                shift = np.zeros(d + 1)
+                if block.rows:
+                    w = np.ones(block.y[first].size) if block.weight is None else block.weight[first]
+                    w = w / w.sum() if w.any() else w
+                    shift[:d] = w @ block.X[first]
+                    shift[d] = w @ block.y[first]
+            if d > WIDE:
+                gram = _gram(block, shift)
+            else:
+                parts = in_chunks(block, lambda part: _gram(part, shift), PARALLEL)
+                gram = sum(parts[1:], parts[0]) if parts else np.zeros((d + 2, d + 2))
+        n = block.rows if block.weight is None else int(np.count_nonzero(block.weight))
+        return cls(d, n, shift, gram)
+
+    def __add__(self, other: Float64Moments) -> Float64Moments:
+        self._alike(other)
+        if not self.n:
+            return other
+        return replace(self, n=self.n + other.n, gram=self.gram + other.about(self.shift).gram)
+
+    def __sub__(self, other: Float64Moments) -> Float64Moments:
+        self._alike(other)
+        return replace(self, n=self.n - other.n, gram=self.gram - other.about(self.shift).gram)
+
+    def about(self, shift: Float64s) -> Float64Moments:
+        """The same Moments about another shift: with δ = old - new, z becomes z + δ·[its 1]."""
+        if np.array_equal(shift, self.shift) or not self.n:
+            return replace(self, shift=shift)
+        delta = np.r_[0.0, self.shift - shift]
+        s = self.gram[0]
+        gram = self.gram + np.outer(s, delta) + np.outer(delta, s) + s[0] * np.outer(delta, delta)
+        return replace(self, shift=shift, gram=gram)
+
+    @property
+    def finite(self) -> bool:
+        """Whether no sum left float64's range, and no number was NaN or infinite."""
+        return bool(np.isfinite(self.gram.trace()))
+
+    def normal(self, intercept: bool = True) -> NormalEquations:
+        """The equations whose solution is the least-squares fit, centred in float64.
+
+        Raises:
+            InputError: there are no rows, or sums that are not finite.
+        """
+        if not self.n:
+            raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
+        if not self.finite:
+            raise InputError('Sums of squares leave float64\'s range: use precision="exact", or rescale the columns.')
+        total = float(self.gram[0, 0])
+        s, products = self.gram[0, 1:], self.gram[1:, 1:]
+        offset, mean = self.shift, s / total
+        if intercept:
+            C = products - np.outer(s, mean)
+        else:
+            C = products + np.outer(offset, s) + np.outer(s, offset) + total * np.outer(offset, offset)
+        diagonal = np.maximum(C.diagonal(), 0.0)
+        # half of each diagonal entry's exponent, so that taking it out of row and column leaves [1/4, 1)
+        half = np.where(diagonal > 0, (np.frexp(diagonal)[1] + 1) // 2, 0).astype(np.int64)
+        scale = np.ldexp(1.0, -half)
+        zeros = np.zeros_like(mean)
+        before = np.maximum(products.diagonal(), total * mean**2)
+        cancelled = np.divide(before, diagonal, out=np.ones_like(before), where=diagonal > 0).max()
+        return NormalEquations(
+            n=self.n,
+            total=total,
+            intercept=intercept,
+            matrix=(C * scale[:, None] * scale, np.zeros_like(C)),
+            mean=((offset + mean) * scale if intercept else zeros, zeros),
+            exponents=half,
+            factor=1.0,
+            raw=diagonal * scale * scale + total * ((offset + mean) * scale) ** 2,
+            floor=min(2.0**-48 * max(float(cancelled), 1.0), 1.0),
+            precision="float64",
+        )
+
+
+def _gram(block: Block, shift: Float64s) -> Float64s:
+    """Sums of w·z·zᵀ over z = [1, [X, y] - shift], piece by piece so that a piece stays in the cache."""
+    assert block.y is not None
+    d = block.features
+    rows = min(1024 if d <= WIDE else 2048, block.rows)
+    by_feature = abs(block.X.strides[0]) < abs(block.X.strides[1])
+    narrow = by_feature and d <= NARROW
+    q = -(-(d + 2) // 4) * 4 if narrow else d + 2  # the kernel takes features in fours
+    total = np.zeros((q, q))
+    product = np.empty((q, q) if not narrow and d <= WIDE else 0)
+    buffer = np.zeros((q, rows)) if by_feature else np.empty((rows, q)).T
+    with np.errstate(all="ignore"):  # what leaves float64's range is seen in the sums
+        for i in range(0, block.rows, rows):
+            z = buffer[:, : min(rows, block.rows - i)]
+            _centred(block, slice(i, i + z.shape[1]), shift, by_feature, z)
+            if narrow:
+                add_products(z, total)
+            elif d <= WIDE:
+                np.matmul(z, z.T, out=product)
+                total += product
+            else:  # adds in place, which saves three trips through memory for each piece
+                a = z.T if by_feature else z
+                total = dsyrk(1.0, a, trans=by_feature, beta=1.0, c=total.T, overwrite_c=1, lower=1).T
+    if narrow or d > WIDE:  # only the upper triangle is there
+        total = np.triu(total) + np.triu(total, 1).T
+    return total[: d + 2, : d + 2]
+
+
+def _centred(block: Block, part: slice, shift: Float64s, by_feature: bool, z: Float64s) -> None:
+    """Write [1, [X, y] - shift]·√w of some rows into z, shape (d+2 or more, rows)."""
+    assert block.y is not None
+    d = block.features
+    z[0] = 1.0
+    if by_feature:
+        centre(block.X[part].T, shift, z[1 : d + 1])
+    else:
+        np.subtract(block.X[part], shift[:d], out=z[1 : d + 1].T)
+    np.subtract(block.y[part], shift[d], out=z[d + 1])
+    if block.weight is not None:
+        z[: d + 2] *= np.sqrt(block.weight[part])
+
+
+def in_chunks(block: Block, work: Callable[[Block], T], parallel: int) -> list[T]:
+    """Apply `work` to runs of rows of a block, in order; on several threads if it has `parallel` numbers or more.
+
+    The bounds of the runs do not depend on the number of threads, so neither do the results.
+    """
+    size = min(max((1 << 21) // max(block.features, 1), 2048), 16_384)
+    parts = [slice(i, i + size) for i in range(0, block.rows, size)]
+    chunks = (
+        [block]
+        if len(parts) == 1
+        else [
+            Block(
+                block.X[part],
+                None if block.y is None else block.y[part],
+                None if block.weight is None else block.weight[part],
+                block.start + part.start,
+            )
+            for part in parts
+        ]
+    )
+    threads = min(thread_count(), len(chunks))
+    if threads <= 1 or block.X.size < parallel:
+        return [work(chunk) for chunk in chunks]
+    with _one_thread_blas(), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, chunks))
+
+
+def thread_count() -> int:
+    """Threads to use: LINNET_NUM_THREADS, or else as many processors as this process may run on."""
+    asked = os.environ.get("LINNET_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+_blas: list[Any] = []
+
+
+def _one_thread_blas() -> Any:
+    """A context in which BLAS leaves threading to us: its own threads gain little on tall, narrow products."""
+    from threadpoolctl import ThreadpoolController
+
+    if not _blas:
+        _blas.append(ThreadpoolController())  # finding the loaded libraries takes a millisecond: do it once
+    return _blas[0].limit(limits=1, user_api="blas")

@@ -1,0 +1,366 @@
+"""Normal equations: from Moments to the weights, in float64 or in double-double arithmetic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Float64s, InputError
+from linnet.double_double import add_diagonal, back_substitute, cholesky, divide, multiply, square_upper
+from linnet.solution import Solution, ldexp
+
+Doubled = tuple[Float64s, Float64s]
+"""Double-double numbers: an unevaluated sum hi + lo of two arrays of one shape."""
+
+ROUNDING = 2.0**-100
+"""Square of 2^-50, eight times the relative rounding error of a float64 number: columns that differ by less than their
+own rounding cannot be told apart."""
+EXTREMES = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
+NEGLIGIBLE = 1e-9
+"""Standardised coefficients of a dependency below this are rounding, not part of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class NormalEquations:
+    """C·w = c for the centred cross products C of the features and c with the target, in units that cannot overflow.
+
+    With z = [X, y] and k = `exponents`, Σ w·(z - mean)(z - mean)ᵀ has the entries
+    matrix_ij · 2^(k_i + k_j) · factor, and each diagonal entry of `matrix` lies in [1/4, 1), or is 0.
+
+    Attributes:
+        n: rows with a weight above 0.
+        total: sum of the row weights.
+        intercept: whether z was centred; otherwise the mean is 0.
+        matrix: (d+1, d+1), upper triangle; the target is last.
+        mean: (d+1,), in units of 2^k.
+        exponents: (d+1,).
+        factor: see above.
+        raw: (d+1,), Σ w·z² in the units of `matrix`: what rounding of the data is relative to.
+        floor: relative error that a pivot may have from rounding in `matrix` and in arithmetic.
+        precision: the rung of Moments that these come from.
+    """
+
+    n: int
+    total: float
+    intercept: bool
+    matrix: Doubled
+    mean: Doubled
+    exponents: NDArray[np.int64]
+    factor: float
+    raw: Float64s
+    floor: float
+    precision: str
+
+    @property
+    def features(self) -> int:
+        """d."""
+        return self.exponents.size - 1
+
+    @property
+    def diagonal(self) -> Float64s:
+        """Diagonal of `matrix`, (d+1,)."""
+        return np.maximum(self.matrix[0].diagonal(), 0.0)
+
+    def solve(self, l2: float = 0.0) -> Solution:
+        """Minimise the squared-loss Objective.
+
+        Raises:
+            InputError: a weight lies outside float64's range.
+        """
+        eased, ridge = self._with_ridge(l2)
+        if eased.precision == "float64":
+            solution = _by_lapack(eased, ridge)
+            if solution is not None:
+                return solution
+        return _by_double_double(eased, ridge)
+
+    def _with_ridge(self, l2: float) -> tuple[NormalEquations, Float64s]:
+        """What l2 adds to the diagonal, (d,); units are changed where that would dwarf the matrix out of range."""
+        d = self.features
+        if not l2:
+            return self, np.zeros(d)
+        parts = [math.frexp(self.total), math.frexp(l2), math.frexp(1.0 / self.factor)]
+        m, e = math.prod(part[0] for part in parts), sum(part[1] for part in parts)
+        by = np.maximum(-(-(e - 2 * self.exponents[:d]) // 2), 0)
+        ridge = np.ldexp(m, e - 2 * (self.exponents[:d] + by))
+        if not by.any():
+            return self, ridge
+        by = np.r_[by, 0]
+        down = np.ldexp(1.0, -by)
+        outer = down[:, None] * down
+        return (
+            NormalEquations(
+                n=self.n,
+                total=self.total,
+                intercept=self.intercept,
+                matrix=(self.matrix[0] * outer, self.matrix[1] * outer),
+                mean=(self.mean[0] * down, self.mean[1] * down),
+                exponents=self.exponents + by,
+                factor=self.factor,
+                raw=self.raw * down * down,
+                floor=self.floor,
+                precision=self.precision,
+            ),
+            ridge,
+        )
+
+
+def _by_lapack(equations: NormalEquations, ridge: Float64s) -> Solution | None:
+    """Solve in float64; None when a pivot is small enough for rounding to have made it."""
+    from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
+
+    d = equations.features
+    C = equations.matrix[0][:d, :d]
+    A = C.copy()
+    A.flat[:: d + 1] += ridge
+    if not A.diagonal().all():
+        return None
+    before = A.diagonal().copy()
+    U, info = dpotrf(A.T, lower=0, clean=1, overwrite_a=1)
+    if info or (U.diagonal() ** 2 <= equations.floor * before).any():
+        return None
+    c = equations.matrix[0][:d, d]
+    beta, _ = dpotrs(U, c)
+    residual = equations.matrix[0][d, d] - c @ beta - ridge @ beta**2
+    upper, _ = dpotri(U)
+    inverse = upper + upper.T  # below its diagonal `upper` is 0
+    inverse.flat[:: d + 1] /= 2
+    if ridge.any():
+        inverse = inverse @ C @ inverse
+    mean = equations.mean[0]
+    h = inverse @ mean[:d]
+    return _solution(
+        equations,
+        ridge,
+        beta,
+        float(mean[d] - mean[:d] @ beta),
+        (np.arange(d), U, None),
+        (inverse, h, float(mean[:d] @ h)),
+        max(float(residual), 0.0),
+        np.ones(d, np.bool_),
+    )
+
+
+def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
+    """Solve in double-double, leaving out columns that depend on those before them."""
+    d = equations.features
+    hi, lo = np.triu(equations.matrix[0]), np.triu(equations.matrix[1])
+    add_diagonal(hi, lo, ridge)
+    kept = np.zeros(d, np.bool_)
+    noise = np.maximum(ROUNDING * equations.raw, equations.floor * equations.diagonal)[:d]
+    cholesky(hi, lo, noise, equations.floor, kept)
+    rows = np.flatnonzero(kept)
+    square, right = np.ix_(rows, rows), np.ix_(rows, np.r_[d, np.flatnonzero(~kept)])
+    U = np.ascontiguousarray(hi[square]), np.ascontiguousarray(lo[square])
+    V = np.eye(rows.size), np.zeros((rows.size, rows.size))
+    back_substitute(*U, *V)
+    X = np.ascontiguousarray(hi[right]), np.ascontiguousarray(lo[right])
+    back_substitute(*U, *X)
+    beta, reproduce = (X[0][:, 0].copy(), X[1][:, 0].copy()), X[0][:, 1:]
+    residual = hi[d, d] - float(ridge[rows] @ beta[0] ** 2)
+    if residual <= equations.floor * equations.diagonal[d]:
+        residual = 0.0
+    inverse = np.empty((rows.size, rows.size)), np.empty((rows.size, rows.size))
+    square_upper(*V, *inverse)
+    mean = equations.mean
+    if ridge.any():
+        inverse = _shrunk(equations, ridge, inverse, square)
+    if not kept.all():
+        return _least(equations, ridge, kept, beta[0], U[0], reproduce, residual)
+    m = mean[0][:d], mean[1][:d]
+    h = _multiply(inverse, m)
+    bias = _multiply(
+        (np.r_[beta[0], -1.0][None, :], np.r_[beta[1], 0.0][None, :]),
+        (np.r_[m[0], mean[0][d]], np.r_[m[1], mean[1][d]]),
+    )
+    reach = _multiply((h[0][None, :], h[1][None, :]), m)
+    return _solution(
+        equations,
+        ridge,
+        beta[0],
+        -float(bias[0][0]),
+        (rows, U[0], None),
+        (inverse[0], h[0], float(reach[0][0])),
+        residual,
+        kept,
+    )
+
+
+def _shrunk(equations: NormalEquations, ridge: Float64s, A: Doubled, square: tuple[NDArray[np.intp], ...]) -> Doubled:
+    """Covariance of ridge weights per unit of residual variance: A·C·A, for A = (C + R)⁻¹; which is A - A·R·A too.
+
+    The first cancels when C is nearly singular, the second when R is much larger than C.
+    """
+    C = equations.matrix[0][square], equations.matrix[1][square]
+    R = np.diag(ridge[square[1][0]])
+    if (C[0] < R).diagonal().any():
+        hi, lo = _multiply(_multiply(A, C), A)
+    else:
+        hi, lo = _multiply(_multiply(A, (-R, np.zeros_like(R))), A, onto=A)
+    return (hi + hi.T) / 2, (lo + lo.T) / 2
+
+
+def _least(
+    equations: NormalEquations,
+    ridge: Float64s,
+    kept: NDArray[np.bool_],
+    beta: Float64s,
+    U: Float64s,
+    reproduce: Float64s,
+    residual: float,
+) -> Solution:
+    """The smallest standardised weights among all that fit equally well.
+
+    `beta` (r,) holds the scaled weights of the kept columns when the others are left out, `U` (r, r) their
+    Cholesky factor, `reproduce` (r, d-r) the scaled coefficients by which they reproduce the left-out ones.
+    """
+    from scipy.linalg import solve_triangular
+
+    d = equations.features
+    among, left_out = np.flatnonzero(kept), np.flatnonzero(~kept)
+    sd = np.sqrt(equations.diagonal[:d])
+    varies = equations.diagonal[:d] > ROUNDING * equations.raw[:d]
+    T = np.divide(reproduce * sd[among][:, None], sd[left_out], out=np.zeros_like(reproduce), where=varies[left_out])
+    T[np.abs(T) < NEGLIGIBLE] = 0.0
+    # weights that leave predictions alone lie along [-T; 1]: take out of [beta; 0] its part in that space
+    gain = np.linalg.solve(np.eye(left_out.size) + T.T @ T, T.T)
+    blend = np.zeros((d, among.size))
+    blend[among] = np.eye(among.size) - T @ gain
+    blend[left_out] = gain
+    blend = np.divide(blend * sd[among], sd[:, None], out=np.zeros_like(blend), where=varies[:, None])
+    full = blend @ beta
+    spread = solve_triangular(U, blend.T, trans="T").T if among.size else blend
+    mean = equations.mean[0]
+    inverse = spread @ spread.T
+    h = inverse @ mean[:d]
+    identified = np.zeros(d, np.bool_)
+    identified[among] = ~T.any(axis=1)
+    dependencies = []
+    spread_of_mean = math.sqrt(equations.factor / equations.total)  # `mean` is not in the units of `matrix`
+    for at, column in enumerate(left_out):
+        coefficients = np.zeros(d)
+        there = T[:, at] != 0
+        coefficients[among[there]] = reproduce[there, at]
+        constant = mean[column] - coefficients @ mean[:d]
+        if abs(constant) < NEGLIGIBLE * (
+            abs(mean[column]) + np.abs(coefficients) @ np.abs(mean[:d]) + spread_of_mean * sd[column]
+        ):
+            constant = 0.0
+        k = int(equations.exponents[column])
+        with np.errstate(over="ignore", under="ignore"):
+            own = np.ldexp(coefficients, k - equations.exponents[:d])
+        own = np.where(coefficients != 0, np.sign(coefficients) * np.clip(np.abs(own), *EXTREMES), 0.0)
+        dependencies.append((int(column), own, ldexp(float(constant), k)))
+    confounded = any(constant and own.any() for _, own, constant in dependencies)
+    return _solution(
+        equations,
+        ridge,
+        full,
+        float(mean[d] - mean[:d] @ full),
+        (among, U, blend),
+        (inverse, h, float(mean[:d] @ h)),
+        residual,
+        identified,
+        tuple(dependencies),
+        equations.intercept and not confounded,
+    )
+
+
+def _solution(
+    equations: NormalEquations,
+    ridge: Float64s,
+    beta: Float64s,
+    bias: float,
+    factors: tuple[NDArray[np.intp], Float64s, Float64s | None],
+    errors: tuple[Float64s, Float64s, float],
+    residual: float,
+    identified: NDArray[np.bool_],
+    dependencies: tuple[tuple[int, Float64s, float], ...] = (),
+    bias_identified: bool = True,
+) -> Solution:
+    """Bring what was solved into the data's units.
+
+    `factors` are the Solution's kept, root and blend; `errors` inverse (d, d), inverse·mean and mean·inverse·mean.
+    """
+    d = equations.features
+    power = int(equations.exponents[d]) - equations.exponents[:d]
+    with np.errstate(over="ignore", under="ignore"):
+        weights = np.ldexp(beta, power)
+    lost = ~np.isfinite(weights) | ((beta != 0) & (np.abs(weights) < np.finfo(np.float64).tiny))
+    if lost.any():
+        j = int(np.argmax(lost))
+        size = math.log10(abs(beta[j])) + float(power[j]) * math.log10(2.0) if beta[j] else 0.0
+        raise InputError(
+            f"The weight of feature number {j + 1} is about 1e{size:+.0f}, outside float64's range: "
+            "rescale that feature or the target."
+        )
+    inverse, h, reach = errors
+    full = np.zeros((d + 2, d + 2))
+    full[2:, 2:] = inverse
+    full[0, 2:] = full[2:, 0] = -h
+    # the value at the centre is as certain as a mean; the bias adds what the weights contribute on the way to 0
+    full[:2, :2] = equations.factor / equations.total
+    full[0, 0] += reach
+    if not equations.intercept:
+        full[:2] = full[:, :2] = 0.0
+        bias = 0.0
+    return Solution(
+        equations=equations,
+        ridge=ridge,
+        weights=weights,
+        bias=ldexp(float(bias), int(equations.exponents[d])),
+        bias_identified=bias_identified,
+        identified=identified,
+        dependencies=dependencies,
+        scaled_weights=beta,
+        kept=factors[0],
+        root=factors[1],
+        blend=factors[2],
+        inverse=full,
+        residual=float(residual),
+        condition=math.inf if dependencies else _condition(equations, ridge, inverse),
+    )
+
+
+def _condition(equations: NormalEquations, ridge: Float64s, inverse: Float64s) -> float:
+    """Condition number of the standardised design: the root of that of the correlation matrix."""
+    d = equations.features
+    sd = np.sqrt(equations.diagonal[:d])
+    if not sd.all():
+        return math.inf
+    R = equations.matrix[0][:d, :d] / (sd[:, None] * sd)
+    if ridge.any():
+        low, high = np.linalg.eigvalsh(R)[[0, -1]]
+        return math.sqrt(high / low) if low > 0 else math.inf
+    # the largest eigenvalue of the inverse keeps its digits where the smallest of R itself would have lost them
+    return math.sqrt(_largest_eigenvalue(R) * _largest_eigenvalue(inverse * (sd[:, None] * sd)))
+
+
+def _largest_eigenvalue(A: Float64s) -> float:
+    """Of a symmetric matrix; by Lanczos iteration, to two digits, when it is large."""
+    if len(A) <= 256:
+        return float(np.linalg.eigvalsh(A)[-1])
+    from scipy.sparse.linalg import eigsh
+
+    start = np.cos(np.arange(len(A), dtype=np.float64))
+    return float(eigsh(A, k=1, which="LA", tol=1e-2, v0=start, return_eigenvectors=False)[0])
+
+
+def _multiply(A: Doubled, B: Doubled, onto: Doubled | None = None) -> Doubled:
+    """A·B for two matrices, or a matrix and a vector, in double-double; added to `onto` where that is given."""
+    shape = (len(A[0]), *B[0].shape[1:])
+    columns = 1 if B[0].ndim == 1 else B[0].shape[1]
+    out = (np.zeros((len(A[0]), columns)),) * 2 if onto is None else onto
+    out = out[0].copy(), out[1].copy()
+    multiply(*map(np.ascontiguousarray, A), *(np.ascontiguousarray(b.reshape(len(b), columns)) for b in B), *out)
+    return out[0].reshape(shape), out[1].reshape(shape)
+
+
+def quotient(a: Doubled, b: Doubled) -> Doubled:
+    """a / b for a of shape (k,) and b of shape (1,), in double-double."""
+    out = np.empty(a[0].size), np.empty(a[0].size)
+    divide(*a, float(b[0][0]), float(b[1][0]), *out)
+    return out

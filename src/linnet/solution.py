@@ -1,0 +1,195 @@
+"""Solution: the least-squares weights, and what the Fit and its inference need beside them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Float64s
+from linnet.inference import Uncertainty
+from linnet.sources.source import Source
+
+if TYPE_CHECKING:
+    from linnet.normal import NormalEquations
+
+LEAST_FREE = 1e-8
+"""Least share of its own residual that a row is taken to leave free: where a row decides its own fit, the residual is
+rounding and HC2 and HC3 have nothing to divide."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The least-squares weights, and what the Fit and its inference need beside them.
+
+    Attributes:
+        equations: what was solved; "scaled" below means in its units.
+        ridge: (d,), what l2 added to the diagonal, scaled.
+        weights: (d,).
+        bias: 0 without an intercept.
+        bias_identified: whether the bias can be told from the weights.
+        identified: (d,), whether each weight can be told from the others.
+        dependencies: for each left-out column, its index, the coefficients (d,) by which other columns reproduce it,
+            and the constant, in the columns' own units.
+        scaled_weights: (d,).
+        kept: (r,), indices of columns that are independent of those before them.
+        root: (r, r), the upper triangular Cholesky factor of the scaled equations of those columns.
+        blend: (d, r), what turns weights of the kept columns alone into the smallest ones; None if all are kept.
+        inverse: (d+2, d+2), scaled covariance of [bias, value at the centre, weights] per unit of residual variance.
+        residual: scaled residual sum of squares.
+        condition: of the standardised design; infinite when rank deficient.
+    """
+
+    equations: NormalEquations
+    ridge: Float64s
+    weights: Float64s
+    bias: float
+    bias_identified: bool
+    identified: NDArray[np.bool_]
+    dependencies: tuple[tuple[int, Float64s, float], ...]
+    scaled_weights: Float64s
+    kept: NDArray[np.intp]
+    root: Float64s
+    blend: Float64s | None
+    inverse: Float64s
+    residual: float
+    condition: float
+
+    @property
+    def rank(self) -> int:
+        """Number of independent columns, r."""
+        return self.kept.size
+
+    @cached_property
+    def _inverse_root(self) -> Float64s:
+        """Inverse of `root`."""
+        from scipy.linalg.lapack import dtrtri
+
+        return np.asarray(dtrtri(self.root)[0]) if self.rank else self.root
+
+    @cached_property
+    def df_model(self) -> float:
+        """Degrees of freedom spent on the weights: their number, or with ridge the trace of the hat matrix."""
+        if not self.ridge.any():
+            return float(self.rank)
+        return float(self.rank - np.sum(self._inverse_root**2 * self.ridge[self.kept, None]))
+
+    @property
+    def df_residual(self) -> float:
+        """n less the weights and the bias; with ridge, less the trace of the hat matrix."""
+        return max(self.equations.n - self.df_model - self.equations.intercept, 0.0)
+
+    @property
+    def target_power(self) -> int:
+        """Exponent of the target's unit."""
+        return int(self.equations.exponents[-1])
+
+    @property
+    def unexplained(self) -> float:
+        """Residual over total sum of squares; NaN when the target does not vary."""
+        total = self.equations.diagonal[-1]
+        return self.residual / total if total > 0 else math.nan
+
+    @property
+    def residual_sd(self) -> float:
+        """sqrt(Σ w·r² / df_residual); NaN without degrees of freedom."""
+        if not self.df_residual > 0:
+            return math.nan
+        return ldexp(math.sqrt(self.residual * self.equations.factor / self.df_residual), self.target_power)
+
+    @property
+    def objective(self) -> float:
+        """The Objective's loss term: Σ w·r²/2 / Σ w."""
+        return ldexp(
+            ldexp(self.residual * self.equations.factor / self.equations.total / 2, self.target_power),
+            self.target_power,
+        )
+
+    @property
+    def centre(self) -> Float64s:
+        """Weighted mean of each feature and of the target, (d+1,)."""
+        return np.ldexp(self.equations.mean[0], self.equations.exponents)
+
+    @property
+    def scale(self) -> Float64s:
+        """Weighted standard deviation of each feature and of the target, (d+1,)."""
+        equations = self.equations
+        return np.ldexp(np.sqrt(equations.diagonal * equations.factor / equations.total), equations.exponents)
+
+    def uncertainty(self) -> Uncertainty | None:
+        """Classical standard errors; None without degrees of freedom."""
+        if not self.df_residual > 0:
+            return None
+        return self._in_own_units(self.inverse, math.sqrt(self.residual / self.df_residual))
+
+    def robust(self, source: Source, kind: str) -> Uncertainty | None:
+        """Standard errors that hold when the residuals' variances differ, by one more pass over the rows.
+
+        The sandwich of White (1980) with the corrections HC0 to HC3 of MacKinnon and White (1985). Rows are first
+        brought to a basis in which their Gram matrix is the identity, so that ill-conditioned designs do not cancel.
+
+        Args:
+            source: the rows that were fitted.
+            kind: "hc0", "hc1", "hc2" or "hc3".
+        """
+        if not self.df_residual > 0:
+            return None
+        equations, d = self.equations, self.equations.features
+        base = float(equations.intercept)
+        powers = -equations.exponents
+        # near float64's ends numbers must be scaled before they are centred, which elsewhere would cost digits
+        extreme = bool((np.abs(powers) > 900).any())
+        centre = self.centre
+        power = {"hc0": 0, "hc1": 0, "hc2": 1, "hc3": 2}[kind]
+        stretch = math.sqrt(equations.total / equations.factor)
+        basis = self._inverse_root * stretch
+        meat = np.zeros((self.rank + 1, self.rank + 1))
+        for block in source.blocks():
+            assert block.y is not None
+            weight = np.full(block.rows, 1.0 / equations.total)
+            if block.weight is not None:
+                weight *= block.weight
+            if extreme:
+                x = np.ldexp(block.X.astype(np.float64), powers[:d]) - equations.mean[0][:d]
+                y = np.ldexp(block.y.astype(np.float64), powers[d]) - equations.mean[0][d]
+            else:
+                x = np.ldexp(block.X - centre[:d], powers[:d])
+                y = np.ldexp(block.y - centre[d], powers[d])
+            r = y - x @ self.scaled_weights
+            z = x[:, self.kept] @ basis
+            leverage = weight * (base + np.einsum("ij,ij->i", z, z))
+            score = weight * r * np.maximum(1.0 - leverage, LEAST_FREE) ** (-power / 2)
+            terms = np.column_stack([np.full(block.rows, base), z]) * score[:, None]
+            meat += terms.T @ terms
+        # each row's pull on [bias, value at the centre, weights], per unit of its score
+        pull = np.zeros((d + 2, self.rank + 1))
+        pull[:2, 0] = base
+        pull[2:, 1:] = basis if self.blend is None else self.blend @ basis
+        pull[0, 1:] = -base * (equations.mean[0][:d] @ pull[2:, 1:])
+        correction = equations.n / self.df_residual if kind == "hc1" else 1.0
+        joint = pull @ meat @ pull.T
+        return self._in_own_units((joint + joint.T) / 2, math.sqrt(correction))
+
+    def _in_own_units(self, joint: Float64s, times: float) -> Uncertainty:
+        """From the scaled covariance of [bias, value at the centre, weights] and a factor of the standard errors."""
+        sd = np.sqrt(np.maximum(joint.diagonal(), 0.0))
+        unit = np.where(sd > 0, sd, 1.0)
+        correlation = unit[:, None] * unit
+        np.divide(joint, correlation, out=correlation)
+        np.clip(correlation, -1.0, 1.0, out=correlation)
+        np.fill_diagonal(correlation, 1.0)
+        powers = np.r_[0, 0, -self.equations.exponents[:-1]] + self.target_power
+        with np.errstate(over="ignore", under="ignore"):
+            return Uncertainty(np.ldexp(sd * times, powers), correlation)
+
+
+def ldexp(x: float, e: int) -> float:
+    """x · 2^e, infinite where that is too large."""
+    try:
+        return math.ldexp(x, e)
+    except OverflowError:
+        return math.copysign(math.inf, x)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import linnet
+from linnet.block import Block, InputError
+from linnet.moments import Float64Moments, Moments, in_chunks, thread_count
+
+Floats = NDArray[np.float64]
+
+
+def table(rng: np.random.Generator, n: int = 500, d: int = 4) -> tuple[Floats, Floats, Floats]:
+    X = rng.standard_normal((n, d)) + np.arange(d)
+    return X, X @ np.linspace(-1, 2, d) + 0.5 + rng.standard_normal(n), rng.uniform(0.1, 2, n)
+
+
+def raw(moments: Float64Moments) -> Floats:
+    """Sums of w·z·zᵀ over z = [1, X, y], about 0."""
+    return moments.about(np.zeros(moments.features + 1)).gram
+
+
+def expected(X: Floats, y: Floats, w: Floats | None = None) -> Floats:
+    z = np.column_stack([np.ones(len(y)), X, y])
+    return np.asarray(z.T @ (z if w is None else z * w[:, None]))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gram(rng: np.random.Generator, order: Any, weighted: bool) -> None:
+    X, y, w = table(rng, 3000)
+    X = np.array(X, order=order)
+    weight = w if weighted else None
+    moments = Float64Moments.of(Block(X, y, weight))
+    assert raw(moments) == pytest.approx(expected(X, y, weight), rel=1e-13)
+    first = np.average(np.column_stack([X, y])[:1024], axis=0, weights=None if weight is None else weight[:1024])
+    assert moments.shift == pytest.approx(first)
+    assert (moments.n, moments.features) == (3000, 4)
+
+
+def test_n_counts_rows_with_weight(rng: np.random.Generator) -> None:
+    X, y, w = table(rng)
+    w[:10] = 0
+    for precision in ("float64", "exact"):
+        assert Moments.of(Block(X, y, w), precision).n == 490
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_parts_add_up_in_any_order(sizes: list[int], random: Any) -> None:
+    """Empty and one-row blocks among them; each block brings a shift of its own."""
+    rng = np.random.default_rng(sum(sizes) + len(sizes))
+    n = sum(sizes) + 3
+    X, y, w = table(rng, n)
+    bounds = np.cumsum([0, *sizes, 3])
+    parts = [Float64Moments.of(Block(X[a:b], y[a:b], w[a:b])) for a, b in pairwise(bounds)]
+    random.shuffle(parts)
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    assert total.n == n
+    assert raw(total) == pytest.approx(expected(X, y, w), rel=1e-12, abs=1e-12)
+
+
+def test_subtracting_undoes_adding(rng: np.random.Generator) -> None:
+    X, y, w = table(rng)
+    whole, part = Float64Moments.of(Block(X, y, w)), Float64Moments.of(Block(X[:100], y[:100], w[:100]))
+    rest = whole - part
+    assert rest.n == 400
+    assert raw(rest) == pytest.approx(expected(X[100:], y[100:], w[100:]), rel=1e-11)
+    fit = linnet.fit(X[100:], y[100:], weight=w[100:])
+    assert rest.solve().weights == pytest.approx(fit.weights, rel=1e-11)
+
+
+def test_about_moves_the_shift(rng: np.random.Generator) -> None:
+    X, y, w = table(rng)
+    moments = Float64Moments.of(Block(X, y, w))
+    moved = moments.about(np.full(5, 3.5))
+    assert moved.gram == pytest.approx(Float64Moments.of(Block(X, y, w), shift=np.full(5, 3.5)).gram, rel=1e-12)
+    back = moved.about(moments.shift)
+    assert back.gram == pytest.approx(moments.gram, rel=1e-11, abs=1e-9)
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9, -1e6])
+def test_an_offset_of_the_features_costs_no_digits(rng: np.random.Generator, offset: float) -> None:
+    """Slopes from raw float64 sums would be off by 6e-2 at 1e6: the centred ones agree with the exact ones."""
+    X, y, _ = table(rng, 4000)
+    X = X + offset
+    block = Block(X, y + offset)
+    slow = Moments.of(block, "exact").solve()
+    assert Float64Moments.of(block).solve().weights == pytest.approx(slow.weights, rel=1e-9)
+    halves = Float64Moments.of(Block(X[:700], y[:700] + offset)) + Float64Moments.of(Block(X[700:], y[700:] + offset))
+    assert halves.solve().weights == pytest.approx(slow.weights, rel=1e-9)
+
+
+def test_different_moments_do_not_mix(rng: np.random.Generator) -> None:
+    X, y, _ = table(rng)
+    one, other = Moments.of(Block(X, y)), Moments.of(Block(X, y), "exact")
+    narrow = Moments.of(Block(X[:, :2], y))
+    for a, b in ((one, other), (other, one), (one, narrow), (narrow, one)):
+        with pytest.raises(InputError, match="same columns and precision"):
+            a + b
+        with pytest.raises(InputError, match="same columns and precision"):
+            a - b
+
+
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_no_rows(precision: linnet.moments.Precision) -> None:
+    empty = Moments.of(Block(np.empty((0, 2)), np.empty(0)), precision)
+    assert empty.n == 0
+    for moments in (empty, empty + empty):
+        with pytest.raises(InputError, match="no rows to fit"):
+            moments.solve()
+
+
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_condition_is_that_of_the_standardised_design(
+    rng: np.random.Generator, precision: linnet.moments.Precision
+) -> None:
+    X, y, w = table(rng)
+    X = np.column_stack([X * [1e-6, 1.0, 1e6, 1e3], X[:, 0] + 0.01 * rng.standard_normal(500)])
+    Z = (X - X.mean(0)) / X.std(0)
+    assert Moments.of(Block(X, y), precision).condition == pytest.approx(np.linalg.cond(Z), rel=1e-9)
+    mean = w @ X / w.sum()
+    Z = np.sqrt(w)[:, None] * (X - mean) / np.sqrt(w @ (X - mean) ** 2)
+    assert Moments.of(Block(X, y, w), precision).condition == pytest.approx(np.linalg.cond(Z), rel=1e-9)
+    assert Moments.of(Block(np.column_stack([X, X[:, 0]]), y), precision).condition == np.inf
+
+
+def test_not_finite_is_noticed(rng: np.random.Generator) -> None:
+    X, y, _ = table(rng)
+    assert Float64Moments.of(Block(X, y)).finite
+    X[77, 2] = np.nan
+    assert not Float64Moments.of(Block(X, y)).finite
+    X[77, 2] = 1e200
+    assert not Float64Moments.of(Block(X, y)).finite
+
+
+def test_threads_change_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large enough for threads; the bits are those of one thread."""
+    X, y, w = table(rng, 90_000, 12)
+    results = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("LINNET_NUM_THREADS", threads)
+        assert thread_count() == int(threads)
+        results.append(Float64Moments.of(Block(X, y, w)).gram.tobytes())
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("asked", ["", "0", "-1", "many", "1.5"])
+def test_thread_count_ignores_nonsense(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINNET_NUM_THREADS", asked)
+    assert thread_count() >= 1
+
+
+@pytest.mark.parametrize("parallel", [1, 1 << 60])
+def test_chunks_cover_every_row_once_in_order(parallel: int) -> None:
+    n = 40_001
+    rows = np.arange(n, dtype=np.float64)
+    block = Block(rows[:, None], 2 * rows, 3 * rows, start=7)
+    seen = in_chunks(block, lambda part: part, parallel)
+    assert len(seen) > 1
+    assert np.array_equal(np.concatenate([part.X for part in seen]), block.X)
+    assert block.y is not None
+    assert block.weight is not None
+    at = 7
+    for part in seen:
+        assert part.y is not None
+        assert part.weight is not None
+        assert part.start == at
+        assert part.y[0] == 2 * (at - 7)
+        assert part.weight[-1] == 3 * part.X[-1, 0]
+        at += part.rows
+    assert at == n + 7
+    assert in_chunks(Block(np.empty((0, 1)), np.empty(0)), lambda part: part, parallel) == []
