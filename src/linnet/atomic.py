@@ -1,0 +1,118 @@
+"""Output files, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from linnet.block import Float64s, InputError
+
+Paths = str | os.PathLike[str]
+
+
+def check_output(path: Paths, suffixes: Collection[str] = ()) -> Path:
+    """Find out before long work whether its result can be written.
+
+    Args:
+        path: the file to be written.
+        suffixes: the endings that say a known format, such as `.png`; none when any name will do.
+
+    Returns:
+        The path with symbolic links followed, so that the file they point to is the one replaced.
+
+    Raises:
+        InputError: the ending is unknown, the folder is missing or not writable, or the path is a folder.
+    """
+    named = Path(path)
+    if suffixes and named.suffix.lower() not in suffixes:
+        known = ", ".join(sorted(suffixes))
+        raise InputError(f"Cannot write {named}: the ending of its name must be one of {known}.")
+    target = named.resolve()
+    if target.is_dir():
+        raise InputError(f"Cannot write {named}: it is a folder; add a file name.")
+    if not target.parent.is_dir():
+        raise InputError(f"Cannot write {named}: there is no folder {target.parent}; create it first.")
+    if not os.access(target.parent if _replaceable(target) else target, os.W_OK):
+        raise InputError(f"Cannot write {named}: no permission to write there; choose another place.")
+    return target
+
+
+@contextmanager
+def replacing(path: Paths, suffixes: Collection[str] = ()) -> Iterator[Path]:
+    """Give a temporary path in the same folder to write to; on success it takes the place of `path` in one step.
+
+    When the body raises, the temporary file is removed and whatever was at `path` stays as it was. A pipe or a
+    device, which cannot be replaced, is written to directly.
+
+    Raises:
+        InputError: see `check_output`.
+        OSError: the file could not be written, for instance because the disk is full.
+    """
+    target = check_output(path, suffixes)
+    if not _replaceable(target):
+        yield target
+        return
+    temporary = target.with_name(f".linnet-{os.urandom(6).hex()}.tmp")
+    try:
+        yield temporary
+        if target.exists():
+            shutil.copymode(target, temporary)
+        _sync(temporary, os.O_RDWR)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with suppress(OSError):  # some systems cannot open or sync a folder; the file itself is safe
+        _sync(target.parent, os.O_RDONLY)
+
+
+@contextmanager
+def column_writer(path: Paths, names: Sequence[str]) -> Iterator[Callable[[Sequence[Float64s]], None]]:
+    """Write columns of numbers to a file, some rows at a time: Parquet when it is named `.parquet`, else CSV.
+
+    Yields:
+        A function that takes the next rows as one array of shape (rows,) for each name.
+
+    Raises:
+        InputError: see `check_output`.
+        OSError: the file could not be written.
+    """
+    with replacing(path, (".csv", ".parquet") if Path(path).suffix else ()) as temporary:
+        if Path(path).suffix.lower() == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            schema = pa.schema([(name, pa.float64()) for name in names])
+            with pq.ParquetWriter(temporary, schema) as parquet:
+                yield lambda columns: parquet.write_table(pa.table(list(columns), schema=schema))
+        else:
+            with temporary.open("wb") as stream, csv_writer(stream, names) as write:
+                yield write
+
+
+@contextmanager
+def csv_writer(stream: IO[bytes], names: Sequence[str]) -> Iterator[Callable[[Sequence[Float64s]], None]]:
+    """The same for CSV into an open stream; numbers are written so that they read back bit for bit."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    schema = pa.schema([(name, pa.float64()) for name in names])
+    stream.write((",".join(names) + "\n").encode())
+    with csv.CSVWriter(stream, schema, write_options=csv.WriteOptions(include_header=False)) as writer:
+        yield lambda columns: writer.write_batch(pa.record_batch(list(columns), schema=schema))
+
+
+def _replaceable(target: Path) -> bool:
+    return target.is_file() or not target.exists()
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,226 @@
+"""Fit: what was learned."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Float64s, InputError
+from linnet.design import Design
+from linnet.inference import Uncertainty, t_quantile, t_two_sided
+from linnet.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Fit:
+    """What was learned. d is the number of features; the intercept comes first wherever it is listed with the weights.
+
+    Attributes:
+        names: feature names, d of them.
+        weights: shape (d,), in units of the target per unit of each feature.
+        bias: the intercept; 0 when the fit was made without one.
+        intercept: whether the bias was fitted.
+        identified: shape (d,), whether each weight can be told from the others.
+        bias_identified: whether the bias can.
+        uncertainty: the joint covariance of bias, value at the centre and weights; None when there are no standard
+            errors (errors="none", or no degrees of freedom left).
+        centre: shape (d,), the weighted mean of each feature (zeros without an intercept).
+        centre_value: the prediction at `centre`.
+        scale: shape (d,), the weighted standard deviation of each feature (about `centre`).
+        target_scale: that of the target.
+        n: rows used (those with weight 0 not counted).
+        n_dropped: rows left out because a value was missing.
+        df_residual: degrees of freedom left for the residuals.
+        objective: the Objective at these weights.
+        residual_sd: residual standard deviation, sqrt(sum(w r²) / df_residual); NaN without degrees of freedom.
+        r2: share of the target's variation explained; NaN when the target does not vary.
+        adjusted_r2: the same, adjusted for the number of features.
+        f_statistic: for the hypothesis that every weight is 0; NaN where not defined.
+        f_p_value: its p value.
+        condition: condition number of the standardised design; infinite when rank deficient.
+        status: how the run ended, with cause and remedy.
+        notes: sentences a reader must know, such as which columns are not separately identifiable.
+        solver: name of the Solver.
+        precision: the rung of Moments: "float64" or "exact".
+        passes: how many times the rows were read.
+        history: one record an epoch or iteration.
+        target: name of the target.
+        loss: name of the loss.
+        errors: kind of standard errors.
+        l2: strength of the ridge penalty.
+        design: how columns became features, for predicting on other data.
+    """
+
+    names: tuple[str, ...]
+    weights: Float64s
+    bias: float
+    intercept: bool
+    identified: NDArray[np.bool_]
+    bias_identified: bool
+    uncertainty: Uncertainty | None
+    centre: Float64s
+    centre_value: float
+    scale: Float64s
+    target_scale: float
+    n: int
+    n_dropped: int
+    df_residual: float
+    objective: float
+    residual_sd: float
+    r2: float
+    adjusted_r2: float
+    f_statistic: float
+    f_p_value: float
+    condition: float
+    status: Status
+    notes: tuple[str, ...]
+    solver: str
+    precision: str
+    passes: int
+    history: tuple[dict[str, float], ...]
+    target: str
+    loss: str
+    errors: str
+    l2: float
+    design: Design
+
+    @property
+    def std_errors(self) -> Float64s:
+        """Standard errors of the weights, shape (d,); NaN where not identified or not available."""
+        if self.uncertainty is None:
+            return np.full(len(self.names), np.nan)
+        return np.asarray(np.where(self.identified, self.uncertainty.sd[2:], np.nan))
+
+    @property
+    def bias_std_error(self) -> float:
+        """Standard error of the bias; NaN where not available, 0 without an intercept."""
+        if not self.intercept:
+            return 0.0
+        return float(self.uncertainty.sd[0]) if self.uncertainty is not None and self.bias_identified else float("nan")
+
+    @cached_property
+    def covariance(self) -> Float64s:
+        """Covariance of [bias, weights], shape (d+1, d+1); NaN in rows and columns that are not identified."""
+        if self.uncertainty is None:
+            return np.full((len(self.names) + 1,) * 2, np.nan)
+        return self.uncertainty.covariance(self.identified, self.bias_identified)
+
+    @property
+    def coefficients(self) -> Float64s:
+        """[bias, weights], shape (d+1,)."""
+        return np.asarray(np.r_[self.bias, self.weights])
+
+    @property
+    def t_values(self) -> Float64s:
+        """[bias, weights] over their standard errors, shape (d+1,); NaN where not available."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.coefficients / np.r_[self.bias_std_error, self.std_errors])
+
+    @property
+    def p_values(self) -> Float64s:
+        """Two-sided p values that [bias, weights] are 0, shape (d+1,), by Student's t with `df_residual`."""
+        return t_two_sided(self.t_values, self.df_residual)
+
+    def interval(self, level: float = 0.95) -> Float64s:
+        """Confidence intervals of [bias, weights], shape (d+1, 2).
+
+        Raises:
+            InputError: level is not strictly between 0 and 1.
+        """
+        half = t_quantile(level, self.df_residual) * np.r_[self.bias_std_error, self.std_errors]
+        return np.column_stack([self.coefficients - half, self.coefficients + half])
+
+    def predict(
+        self,
+        data: Any,
+        interval: float | None = None,
+        kind: Literal["prediction", "confidence"] = "prediction",
+    ) -> Float64s:
+        """Predict the target on other data.
+
+        Args:
+            data: an array with the same features, or a table or files with the same columns (the target is not needed).
+            interval: a level such as 0.95; then lower and upper ends come with each prediction.
+            kind: "prediction" for where one new observation will lie, "confidence" for where its expected value lies.
+
+        Returns:
+            Shape (n,), or (n, 3) holding prediction, low and high. NaN for a row with a missing value if the fit
+            dropped such rows.
+
+        Raises:
+            InputError: columns, levels or values that this fit cannot predict from, or an interval it cannot give.
+        """
+        from linnet.sources import prediction_blocks
+
+        parts = [self.predict_rows(block.X, interval, kind) for block in prediction_blocks(data, self.design)]
+        return np.concatenate(parts) if parts else self.predict_rows(np.empty((0, len(self.names))), interval, kind)
+
+    def predict_rows(
+        self,
+        X: NDArray[np.floating[Any]],
+        interval: float | None = None,
+        kind: Literal["prediction", "confidence"] = "prediction",
+    ) -> Float64s:
+        """`predict` for features (n, d) that are already encoded."""
+        offsets = X.astype(np.float64) - self.centre
+        value = np.asarray(offsets @ self.weights + self.centre_value, dtype=np.float64)
+        if interval is None:
+            return value
+        if kind not in ("prediction", "confidence"):
+            raise InputError(f'kind is "prediction" or "confidence", not {kind!r}.')
+        half = t_quantile(interval, self.df_residual)
+        if self.uncertainty is None:
+            raise InputError(
+                "This fit has no standard errors, so it can give no intervals: "
+                'fit with errors other than "none" and with more rows than weights.'
+            )
+        sd = self.uncertainty.prediction_sd(offsets)
+        if kind == "prediction":
+            sd = np.hypot(sd, self.residual_sd)
+        return np.column_stack([value, value - half * sd, value + half * sd])
+
+    def plot(self, data: Any = None, target: Any = None) -> Figure:
+        """Draw it: points, line and band for one feature; standardised weights with their intervals for several.
+
+        Args:
+            data: for one feature, where to take the points from; without it only the line and its band are drawn.
+            target: with an array, its (n,) target values.
+
+        Raises:
+            InputError: data that do not have this fit's columns.
+        """
+        from linnet.figures import plot
+
+        return plot(self, data, target)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as a model file: JSON with a checksum, complete or not at all.
+
+        Raises:
+            InputError: the path cannot be written.
+        """
+        from linnet.model_file import save
+
+        save(self, path)
+
+    def to_dict(self, level: float = 0.95) -> dict[str, Any]:
+        """What it says, as plain Python values: NaN becomes None; weights are listed with the intercept first."""
+        from linnet.table import to_dict
+
+        return to_dict(self, level)
+
+    def __str__(self) -> str:
+        from linnet.table import render
+
+        return render(self)
+
+    def __repr__(self) -> str:
+        return f"<Fit of {self.target!r} on {len(self.names)} features, {self.n:,} rows: {self.status.name}>"

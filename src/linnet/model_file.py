@@ -1,0 +1,343 @@
+"""Model files: a Fit as JSON with a schema version and a checksum, read back with every field checked.
+
+A file is one object:
+
+    {"format": "linnet-fit", "version": 1, "linnet": "0.1.0", "sha256": "…", "fit": {…}}
+
+The checksum is that of the object without it, as compact JSON with sorted keys. Numbers are written so that they read
+back bit for bit; those that JSON has no name for are the strings "nan", "inf" and "-inf". Of the correlation matrix
+only the lower triangle is kept, row by row. Reading executes nothing: it parses JSON and compares.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from linnet.atomic import Paths, replacing
+from linnet.block import Float64s, InputError
+from linnet.design import Design
+from linnet.inference import Uncertainty
+from linnet.status import Status
+
+if TYPE_CHECKING:
+    from linnet.fitted import Fit
+
+FORMAT = "linnet-fit"
+VERSION = 1
+LARGEST = 2**30  # bytes; a model of some 9,000 features
+
+
+def save(fit: Fit, path: Paths) -> None:
+    """Write a Fit to a model file, whole or not at all.
+
+    Raises:
+        InputError: the folder is missing, or the fit holds something that no fit can.
+        OSError: the file could not be written.
+    """
+    from linnet import __version__
+
+    with replacing(path) as temporary:
+        document = {"format": FORMAT, "version": VERSION, "linnet": __version__, "sha256": "", "fit": _values(fit)}
+        _fit(document)  # what could not be loaded is better not saved
+        document["sha256"] = _checksum(document)
+        # No final newline: without it, a file that lost its last bytes never parses.
+        temporary.write_text(_text(document), encoding="utf-8", newline="\n")
+
+
+def load(path: Paths) -> Fit:
+    """Read a model file that `Fit.save` wrote.
+
+    Returns:
+        The Fit, equal to the saved one bit for bit; it has no data to show.
+
+    Raises:
+        InputError: there is no such file, it is no model file, it is damaged, or a newer Linnet wrote it.
+    """
+    text = _read(Path(path))
+    try:
+        document = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        # A flipped bit can leave every value as it was (1e-05, 1E-05), so the text is compared as well.
+        intact = document.get("sha256") == _checksum(document) and _bare(text) == _bare(_text(document))
+    except (ValueError, AttributeError, RecursionError) as error:
+        where = f" near line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(
+            f"{path} is damaged or is not a Linnet model file: its JSON breaks off or makes no sense{where}. "
+            "Restore it from a copy, or fit again."
+        ) from None
+    version = document.get("version")
+    if document.get("format") != FORMAT:
+        raise InputError(f"{path} is not a Linnet model file: give a file that `linnet fit --save` or Fit.save wrote.")
+    if type(version) is int and version > VERSION:
+        raise InputError(
+            f"{path} was written by a newer Linnet (model file version {version}; this one reads up to {VERSION}): "
+            "upgrade Linnet to load it."
+        )
+    if not intact:
+        raise InputError(
+            f"{path} is damaged or was edited: its contents do not match its checksum. "
+            "Restore it from a copy, or fit again."
+        )
+    try:
+        return _fit(document)
+    except InputError as error:
+        reason = str(error)
+        raise InputError(f"Cannot load {path}: {reason[:1].lower()}{reason[1:]}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            start = file.read(256)
+            if not start.lstrip().startswith(b"{"):  # a pickle, a table, nothing at all
+                raise InputError(
+                    f"{path} is not a Linnet model file, which is JSON text and begins with a brace: "
+                    "give a file that `linnet fit --save` or Fit.save wrote."
+                )
+            content = start + file.read(LARGEST - len(start) + 1)
+    except FileNotFoundError:
+        raise InputError(f"There is no model file {path}: check the path.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, not a model file: give the file in it.") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Cannot read the model file {path}: {getattr(error, 'strerror', None) or error}.") from None
+    if len(content) > LARGEST:
+        raise InputError(f"{path} is larger than {LARGEST / 2**30:g} GiB, so it is not a model file that Linnet wrote.")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{path} is damaged or is not a Linnet model file: it is not UTF-8 text. "
+            "Restore it from a copy, or fit again."
+        ) from None
+
+
+def _finite(text: str) -> float:
+    """The only floats that JSON has: neither the words NaN and Infinity nor digits too large for a float."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def _text(document: dict[str, Any]) -> str:
+    """One line for each field, so that two models can be compared with the usual tools."""
+
+    def compact(value: Any) -> str:
+        return json.dumps(value, allow_nan=False, separators=(", ", ": "))
+
+    body = document.get("fit")
+    head = ",\n".join(f"{compact(k)}: {compact(v)}" for k, v in document.items() if k != "fit")
+    if not isinstance(body, dict):
+        return "{" + head + ', "fit": ' + compact(body) + "}"
+    fields = ",\n".join(f"  {compact(k)}: {compact(v)}" for k, v in body.items())
+    return "{" + head + ',\n"fit": {\n' + fields + "\n}}"
+
+
+def _bare(text: str) -> str:
+    """Text without white space, which an editor or a version control system may change."""
+    return "".join(text.split())
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    rest = {key: value for key, value in document.items() if key != "sha256"}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# --- A Fit as JSON values -------------------------------------------------------------------------------------------
+
+
+def _values(fit: Fit) -> dict[str, Any]:
+    return {field.name: _value(getattr(fit, field.name)) for field in dataclasses.fields(fit)}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Status):
+        return value.name
+    if isinstance(value, Design):
+        return value.to_dict()
+    if isinstance(value, Uncertainty):
+        lower = value.correlation[np.tril_indices(value.sd.size)]
+        return {"sd": _value(value.sd), "correlation": _value(lower)}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, tuple | list):
+        return [_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _value(item) for key, item in value.items()}
+    if type(value) is float and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+# --- JSON values as a Fit, each checked -------------------------------------------------------------------------------
+
+
+def _fit(document: dict[str, Any]) -> Fit:
+    from linnet.fitted import Fit
+
+    if set(document) != {"format", "version", "linnet", "sha256", "fit"} or document["version"] != VERSION:
+        raise InputError("the outermost object is not that of a model file.")
+    body = document["fit"]
+    if not isinstance(body, dict):
+        raise InputError("the fit is not an object.")
+    if missing := set(_READERS) - set(body):
+        raise InputError(f"the field {min(missing)!r} is missing.")
+    if unknown := set(body) - set(_READERS):
+        raise InputError(f"the field {min(unknown)!r} is unknown.")
+    names = _texts("names", body["names"], 0)
+    values = {name: read(name, body[name], len(names)) for name, read in _READERS.items()}
+    fit = Fit(**values)
+    if fit.design.names != fit.names:
+        raise InputError("the feature names are not those of the design.")
+    if not fit.intercept and fit.bias != 0:
+        raise InputError("there is a bias although there is no intercept.")
+    return fit
+
+
+def _wrong(name: str, expected: str) -> InputError:
+    return InputError(f"the field {name!r} should be {expected}.")
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str) and value in ("nan", "inf", "-inf"):
+        return float(value)
+    if type(value) is not float:
+        raise _wrong(name, "a number written with a point or an exponent")
+    return value
+
+
+def _real(low: float, *, nan: bool = False, inf: bool = False, high: float = math.inf) -> Callable[..., float]:
+    def read(name: str, value: Any, d: int) -> float:  # noqa: ARG001
+        x = _number(name, value)
+        if math.isnan(x):
+            if not nan:
+                raise _wrong(name, "a number, not NaN")
+        elif not low <= x <= high or (math.isinf(x) and not inf):
+            raise _wrong(name, "a finite number" if not inf else "a number in its range")
+        return x
+
+    return read
+
+
+def _count(name: str, value: Any, d: int) -> int:  # noqa: ARG001
+    if type(value) is not int or value < 0:
+        raise _wrong(name, "a whole number at least 0")
+    return value
+
+
+def _flag(name: str, value: Any, d: int) -> bool:  # noqa: ARG001
+    if type(value) is not bool:
+        raise _wrong(name, "true or false")
+    return value
+
+
+def _string(name: str, value: Any, d: int) -> str:  # noqa: ARG001
+    if not isinstance(value, str):
+        raise _wrong(name, "a text")
+    return value
+
+
+def _texts(name: str, value: Any, d: int) -> tuple[str, ...]:  # noqa: ARG001
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _wrong(name, "a list of texts")
+    return tuple(value)
+
+
+def _vector(low: float, *, inf: bool = False, high: float = math.inf) -> Callable[..., Float64s]:
+    one = _real(low, inf=inf, high=high)
+
+    def read(name: str, value: Any, d: int) -> Float64s:
+        if not isinstance(value, list) or len(value) != d:
+            raise _wrong(name, f"a list of {d} numbers")
+        return np.array([one(name, item, d) for item in value], dtype=np.float64)
+
+    return read
+
+
+def _flags(name: str, value: Any, d: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    if not isinstance(value, list) or len(value) != d or not all(type(item) is bool for item in value):
+        raise _wrong(name, f"a list of {d} truth values, one for each feature")
+    return np.array(value, dtype=np.bool_)
+
+
+def _uncertainty(name: str, value: Any, d: int) -> Uncertainty | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"sd", "correlation"}:
+        raise _wrong(name, "standard errors and correlations, or null")
+    size = d + 2  # the bias, the value at the centre, the weights
+    sd = _vector(0.0, inf=True)(f"{name}.sd", value["sd"], size)
+    lower = _vector(-1.001, high=1.001)(f"{name}.correlation", value["correlation"], size * (size + 1) // 2)
+    correlation = np.empty((size, size))
+    triangle = np.tril_indices(size)
+    correlation[triangle] = lower
+    correlation.T[triangle] = lower
+    return Uncertainty(sd, correlation)
+
+
+def _status(name: str, value: Any, d: int) -> Status:  # noqa: ARG001
+    if not isinstance(value, str) or value not in Status.__members__:
+        raise _wrong(name, "the name of a known status")
+    return Status[value]
+
+
+def _history(name: str, value: Any, d: int) -> tuple[dict[str, float], ...]:  # noqa: ARG001
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise _wrong(name, "a list of records")
+    return tuple({key: item if type(item) is int else _number(name, item) for key, item in r.items()} for r in value)
+
+
+def _design(name: str, value: Any, d: int) -> Design:  # noqa: ARG001
+    if not isinstance(value, dict):
+        raise _wrong(name, "an object")
+    return Design.from_dict(value)
+
+
+_any_finite = _real(-math.inf)
+_not_negative = _real(0.0)
+_statistic = _real(-math.inf, nan=True, inf=True)
+_READERS: dict[str, Callable[..., Any]] = {
+    "names": _texts,
+    "weights": _vector(-math.inf),
+    "bias": _any_finite,
+    "intercept": _flag,
+    "identified": _flags,
+    "bias_identified": _flag,
+    "uncertainty": _uncertainty,
+    "centre": _vector(-math.inf),
+    "centre_value": _any_finite,
+    "scale": _vector(0.0),
+    "target_scale": _not_negative,
+    "n": _count,
+    "n_dropped": _count,
+    "df_residual": _any_finite,
+    "objective": _real(-math.inf, inf=True),
+    "residual_sd": _real(0.0, nan=True, inf=True),
+    "r2": _statistic,
+    "adjusted_r2": _statistic,
+    "f_statistic": _statistic,
+    "f_p_value": _real(0.0, nan=True, high=1.0),
+    "condition": _real(0.0, nan=True, inf=True),
+    "status": _status,
+    "notes": _texts,
+    "solver": _string,
+    "precision": _string,
+    "passes": _count,
+    "history": _history,
+    "target": _string,
+    "loss": _string,
+    "errors": _string,
+    "l2": _not_negative,
+    "design": _design,
+}

@@ -1,0 +1,102 @@
+"""Progress: somebody who iterates over a run's Steps and shows how far it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from linnet.solvers.solver import Step
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PATIENCE = 1.0  # seconds that pass before a display is worth a reader's attention
+REDRAW = 0.1  # seconds between two drawings, which no eye would tell apart if there were more
+
+
+def watch(
+    steps: Iterator[Step], rows: int | None = None, progress: bool | Callable[[Step], None] | None = None
+) -> Iterator[Step]:
+    """The same steps, shown to a reader on the way; what they compute is not touched.
+
+    Args:
+        steps: of a run.
+        rows: how many rows one epoch has, when that is known; the time left is shown only then.
+        progress: None shows rows, rows per second and time left on stderr when that is a terminal and the work has
+            lasted longer than a second; True shows them at once and always, False never. A callable is given each
+            Step instead.
+    """
+    if callable(progress):
+        return _tell(steps, progress)
+    if progress is False or (progress is None and not (sys.stderr is not None and sys.stderr.isatty())):
+        return steps
+    return _show(steps, rows, 0.0 if progress else PATIENCE)
+
+
+def _tell(steps: Iterator[Step], listener: Callable[[Step], None]) -> Iterator[Step]:
+    for step in steps:
+        listener(step)
+        yield step
+
+
+def _show(steps: Iterator[Step], rows: int | None, patience: float) -> Iterator[Step]:
+    began = drawn = monotonic()
+    display: Progress | None = None
+    task: TaskID | None = None
+    last: Step | None = None
+    try:
+        for step in steps:
+            now = monotonic()
+            if display is None and now - began >= patience:
+                display = _display()
+                display.start()
+            if display is not None and (
+                task is None or now - drawn >= REDRAW or last is None or step.epoch != last.epoch
+            ):
+                if task is None or last is None or step.epoch != last.epoch:  # rows and speed count from 0 each epoch
+                    if task is not None:
+                        display.remove_task(task)
+                    task = display.add_task("" if step.epoch == 1 else f", pass {step.epoch}", total=rows)
+                display.update(task, completed=step.rows)
+                drawn = now
+            last = step
+            yield step
+    finally:  # also when interrupted: the terminal gets its cursor and its line back
+        if display is not None:
+            if task is not None and last is not None:
+                display.update(task, completed=last.rows)
+            display.stop()
+
+
+def _display() -> Progress:
+    """A display that a thread of its own redraws ten times a second; the run only tells it a number."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rows(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            of = "" if task.total is None else f" of {task.total:,.0f}"
+            speed = task.finished_speed or task.speed
+            pace = "" if speed is None else f", {_short(speed)} rows/s"
+            return Text(f"{task.completed:,.0f}{of} rows{pace}{task.description}")
+
+    console = Console(stderr=True)
+    return Progress(
+        BarColumn(bar_width=20),
+        Rows(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=console.is_terminal,
+    )
+
+
+def _short(number: float) -> str:
+    """A count in at most four characters and a letter: 950, 12.3k, 4.5M."""
+    for letter in ("", "k", "M"):
+        if number < 999.5:
+            return f"{number:.3g}{letter}"
+        number /= 1000
+    return f"{number:.3g}G"

@@ -1,0 +1,80 @@
+"""What several test files share: Fits made by plain NumPy, independent of Linnet's solvers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.design import Design
+from linnet.fitted import Fit
+from linnet.inference import Uncertainty
+from linnet.status import Status
+
+Floats = NDArray[np.float64]
+
+
+def ols(X: Floats, y: Floats, names: tuple[str, ...] | None = None, **changes: Any) -> Fit:
+    """Least squares with an intercept by the textbook's formulas; `changes` overrides fields of the Fit."""
+    n, d = X.shape
+    design = changes.get("design") or Design.numbers(names or tuple(f"x{j + 1}" for j in range(d)))
+    centre = X.mean(axis=0)
+    scatter = np.linalg.inv((X - centre).T @ (X - centre))
+    weights = scatter @ (X - centre).T @ (y - y.mean())
+    bias = float(y.mean() - centre @ weights)
+    residual = y - bias - X @ weights
+    df = n - d - 1
+    cost, total = float(residual @ residual), float(((y - y.mean()) ** 2).sum())
+    joint = np.zeros((d + 2, d + 2))  # of bias, value at the centre, weights
+    joint[2:, 2:] = scatter
+    joint[1, 1] = joint[0, 1] = joint[1, 0] = 1 / n
+    joint[0, 2:] = joint[2:, 0] = -scatter @ centre
+    joint[0, 0] = 1 / n + centre @ scatter @ centre
+    joint *= cost / df
+    sd = np.sqrt(np.diag(joint))
+    correlation = joint / sd[:, None] / sd
+    r2 = 1 - cost / total
+    fields: dict[str, Any] = {
+        "names": design.names,
+        "weights": weights,
+        "bias": bias,
+        "intercept": True,
+        "identified": np.ones(d, dtype=np.bool_),
+        "bias_identified": True,
+        "uncertainty": Uncertainty(sd, (correlation + correlation.T) / 2),
+        "centre": centre,
+        "centre_value": float(y.mean()),
+        "scale": X.std(axis=0),
+        "target_scale": float(y.std()),
+        "n": n,
+        "n_dropped": 0,
+        "df_residual": float(df),
+        "objective": cost / n / 2,
+        "residual_sd": float(np.sqrt(cost / df)),
+        "r2": r2,
+        "adjusted_r2": 1 - (1 - r2) * (n - 1) / df,
+        "f_statistic": (total - cost) / d / (cost / df),
+        "f_p_value": 0.01,
+        "condition": 12.5,
+        "status": Status.SOLVED,
+        "notes": (),
+        "solver": "exact",
+        "precision": "float64",
+        "passes": 1,
+        "history": (),
+        "target": "y",
+        "loss": "squared",
+        "errors": "classical",
+        "l2": 0.0,
+        "design": design,
+    }
+    return Fit(**{**fields, **changes})
+
+
+def example(d: int = 3, n: int = 50, names: tuple[str, ...] | None = None, **changes: Any) -> Fit:
+    """A small fit to seeded random data."""
+    random = np.random.default_rng(7)
+    X = random.standard_normal((n, d)) * np.arange(1, d + 1) + 5
+    y = 2 + X @ np.linspace(-1, 1.5, d) + random.standard_normal(n)
+    return ols(X, y, names, **changes)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from linnet.atomic import check_output, column_writer, replacing
+from linnet.block import InputError
+
+
+def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    with replacing(path) as temporary:
+        assert temporary.parent == tmp_path
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_failure_keeps_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_permissions_of_a_new_file_are_the_usual_ones(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    with replacing(tmp_path / "out") as temporary:
+        temporary.touch()
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "real").write_text("old")
+    (tmp_path / "link").symlink_to(Path("folder") / "real")
+    with replacing(tmp_path / "link") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder" / "real").read_text() == "new"
+
+
+@pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="devices are files only on Unix")
+def test_a_device_is_written_to_and_never_replaced() -> None:
+    with replacing(os.devnull) as temporary:
+        temporary.write_text("gone")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_bad_outputs_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x\.gif.* must be one of \.png, \.svg"):
+        check_output(tmp_path / "x.gif", (".svg", ".png"))
+    with pytest.raises(InputError, match="there is no folder"):
+        check_output(tmp_path / "absent" / "x.png")
+    with pytest.raises(InputError, match="it is a folder"):
+        check_output(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="there is no folder"):
+        check_output(tmp_path / "file" / "x")
+    assert check_output(tmp_path / "X.PNG", (".png",)) == (tmp_path / "X.PNG").resolve()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_no_permission_is_said_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="no permission"):
+        check_output(tmp_path / "x")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_read_back_bit_for_bit(tmp_path: Path, suffix: str) -> None:
+    values = np.array([0.1, -1e-300, 5e-324, 1.7976931348623157e308, 1 / 3, 1e22, 123456789.123456789])
+    with column_writer(tmp_path / f"out{suffix}", ["a", "b"]) as write:
+        write([values, -values])
+        write([values[:1], values[:1]])
+    read = pyarrow.csv.read_csv if suffix == ".csv" else pyarrow.parquet.read_table
+    table = read(tmp_path / f"out{suffix}")
+    assert table.column_names == ["a", "b"]
+    np.testing.assert_array_equal(table["a"].to_numpy(), [*values, values[0]])
+    np.testing.assert_array_equal(table["b"].to_numpy(), [*-values, values[0]])

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import example
+from linnet import model_file
+from linnet.block import InputError
+from linnet.design import Design, Feature
+from linnet.fitted import Fit
+from linnet.inference import Uncertainty
+from linnet.model_file import load, save
+from linnet.status import Status
+
+NAN, INF = float("nan"), math.inf
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality bit for bit, NaN being itself and -0.0 not 0.0."""
+    if isinstance(a, np.ndarray):
+        return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
+    if isinstance(a, Uncertainty):
+        return isinstance(b, Uncertainty) and same(a.sd, b.sd) and same(a.correlation, b.correlation)
+    if isinstance(a, float):
+        return type(b) is float and a.hex() == b.hex()
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    equal: bool = a == b
+    return equal and type(a) is type(b)
+
+
+def differences(a: Fit, b: Fit) -> list[str]:
+    return [f.name for f in dataclasses.fields(a) if not same(getattr(a, f.name), getattr(b, f.name))]
+
+
+def mended(document: dict[str, Any]) -> str:
+    """A document as text with a right checksum, as one who wants to deceive would write it."""
+    document["sha256"] = model_file._checksum(document)
+    return model_file._text(document)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.json"
+
+
+@pytest.fixture
+def document(path: Path) -> dict[str, Any]:
+    save(example(2), path)
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+positive = st.floats(min_value=0, allow_infinity=False)
+anything = st.floats()
+
+
+def vector(values: st.SearchStrategy[float], d: int) -> st.SearchStrategy[Any]:
+    return st.lists(values, min_size=d, max_size=d).map(lambda items: np.array(items, dtype=np.float64))
+
+
+@st.composite
+def correlations(draw: st.DrawFn, size: int) -> Any:
+    matrix = np.eye(size)
+    lower = np.tril_indices(size, -1)
+    matrix[lower] = draw(vector(st.floats(-1, 1), len(lower[0])))
+    matrix.T[lower] = matrix[lower]
+    return matrix
+
+
+@st.composite
+def fits(draw: st.DrawFn) -> Fit:
+    """Fits with any value that a field may have; they need not make sense together."""
+    d = draw(st.integers(1, 4))
+    names = draw(st.lists(st.text(max_size=12), min_size=d, max_size=d, unique=True))
+    inputs = [Feature(name, fill=draw(st.none() | st.tuples(finite))) for name in names]
+    levels = draw(st.lists(st.text(max_size=5), min_size=2, max_size=2, unique=True))
+    if draw(st.booleans()):
+        inputs[-1] = Feature(names[-1], levels=tuple(sorted(levels)))
+    design = Design(tuple(inputs), draw(st.sampled_from(["error", "drop", "mean"])))
+    intercept = draw(st.booleans())
+    statistics: dict[str, Any] = {name: draw(anything) for name in ("r2", "adjusted_r2", "f_statistic")}
+    return replace(
+        example(d, design=design),
+        weights=draw(vector(finite, d)),
+        bias=draw(finite) if intercept else 0.0,
+        intercept=intercept,
+        identified=np.array(draw(st.lists(st.booleans(), min_size=d, max_size=d))),
+        bias_identified=draw(st.booleans()),
+        uncertainty=draw(
+            st.none()
+            | st.builds(Uncertainty, sd=vector(st.floats(min_value=0), d + 2), correlation=correlations(d + 2))
+        ),
+        centre=draw(vector(finite, d)),
+        centre_value=draw(finite),
+        scale=draw(vector(positive, d)),
+        target_scale=draw(positive),
+        n=draw(st.integers(0, 2**70)),
+        objective=draw(finite),
+        residual_sd=draw(st.floats(min_value=0) | st.just(NAN)),
+        f_p_value=draw(st.floats(0, 1) | st.just(NAN)),
+        condition=draw(st.floats(min_value=0) | st.just(NAN)),
+        status=draw(st.sampled_from(Status)),
+        notes=tuple(draw(st.lists(st.text(), max_size=2))),
+        history=tuple(draw(st.lists(st.dictionaries(st.text(max_size=5), anything, max_size=2), max_size=2))),
+        target=draw(st.text(max_size=9)),
+        **statistics,
+    )
+
+
+@given(fit=fits())
+def test_round_trip_is_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, fit: Fit) -> None:
+    path = tmp_path_factory.mktemp("model") / "model.json"
+    save(fit, path)
+    assert differences(fit, load(path)) == []
+
+
+def test_every_field_has_a_reader() -> None:
+    assert set(model_file._READERS) == {field.name for field in dataclasses.fields(Fit)}
+
+
+def test_loaded_fit_predicts_and_prints_the_same(path: Path) -> None:
+    fit = example(3)
+    save(fit, path)
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    assert same(load(path).predict_rows(X, 0.9), fit.predict_rows(X, 0.9))
+    assert str(load(path)) == str(fit)
+
+
+def test_white_space_may_change(path: Path, document: dict[str, Any]) -> None:
+    """An editor's final newline and a version control system's line ends harm nothing."""
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert load(path).names == ("x1", "x2")
+    path.write_text(json.dumps(document, indent=4))
+    assert load(path).names == ("x1", "x2")
+
+
+def test_every_truncation_is_refused(path: Path) -> None:
+    save(example(1, names=("é",)), path)
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"model\.json"):
+            load(path)
+
+
+def test_every_flipped_bit_is_refused(path: Path) -> None:
+    save(example(1, names=("é",), notes=("1e-05",), objective=1e-5), path)
+    content = path.read_bytes()
+    for i in range(len(content)):
+        for bit in range(8):
+            path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
+            with pytest.raises(InputError, match=r"model\.json"):
+                load(path)
+
+
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_refused_in_one_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("model") / "model.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.json"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a Linnet model file"),
+        (b"[" * 100_000, "begins with a brace"),
+        (b'{"a":' * 100_000, "damaged or is not a Linnet model file"),
+        (b'{"format": "linnet-fit", "fit": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "makes no sense"),
+        (b'{"format": "linnet-fit", "version": NaN}', "makes no sense"),
+        (b'{"format": "linnet-fit", "version": 1' + b"0" * 10_000 + b"}", "makes no sense"),
+        (b'{"format": "linnet-fit", "version": 1e999}', "makes no sense"),
+        (b'{"format": "another"}', "not a Linnet model file"),
+        (b"{}", "not a Linnet model file"),
+        (b"{1: 2}", "makes no sense near line 1, column 2"),
+        (b'{"format": "linnet-fit", "version": "\xff"}', "not UTF-8"),
+        (b"x1,x2,y\n1,2,3\n", "begins with a brace"),
+    ],
+)
+def test_what_is_no_model_is_refused(path: Path, content: bytes, says: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", [*range(900, 1000, 7), 2_000, 20_000])
+def test_nesting_at_the_edge_of_what_python_parses(path: Path, depth: int) -> None:
+    path.write_text('{"format": "linnet-fit", "version": 1, "fit": ' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(InputError, match="damaged"):
+        load(path)
+
+
+def test_a_pickle_is_refused_and_not_run(path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+            return os.mkdir, (str(path.with_name("boom")),)
+
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps(Bomb(), protocol))
+        with pytest.raises(InputError, match="not a Linnet model file"):
+            load(path)
+    assert not path.with_name("boom").exists()
+
+
+def test_a_newer_version_asks_for_an_upgrade(path: Path, document: dict[str, Any]) -> None:
+    document["version"] = 2
+    document["fit"] = {"unheard of": 1}
+    path.write_text(mended(document))
+    with pytest.raises(InputError, match=r"newer Linnet .*upgrade"):
+        load(path)
+
+
+def test_missing_path_folder_and_huge_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"no model file .*model\.json"):
+        load(path)
+    with pytest.raises(InputError, match="is a folder"):
+        load(path.parent)
+    with pytest.raises(InputError, match="null"):
+        load("bad\0name")
+    save(example(1), path)
+    monkeypatch.setattr(model_file, "LARGEST", 1000)
+    with pytest.raises(InputError, match="larger than"):
+        load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
+def test_an_unreadable_file_is_refused(path: Path) -> None:
+    save(example(1), path)
+    path.chmod(0)
+    with pytest.raises(InputError, match="Cannot read"):
+        load(path)
+
+
+LIES: list[tuple[str, Any]] = [
+    ("names", ["x1"]),
+    ("names", "x1"),
+    ("names", [1, 2]),
+    ("names", ["x2", "x1"]),
+    ("weights", ["nan", 1.0]),
+    ("weights", ["inf", 1.0]),
+    ("weights", [1.0]),
+    ("weights", [1.0, 2]),
+    ("weights", [[1.0, 2.0]]),
+    ("weights", [1.0, None]),
+    ("weights", None),
+    ("weights", "os.system"),
+    ("bias", "nan"),
+    ("bias", True),
+    ("bias", 1),
+    ("intercept", 1),
+    ("intercept", False),
+    ("identified", [1, 1]),
+    ("identified", [True]),
+    ("bias_identified", None),
+    ("uncertainty", []),
+    ("uncertainty", {"sd": [1.0] * 4}),
+    ("uncertainty", {"sd": [1.0] * 3, "correlation": [0.0] * 10}),
+    ("uncertainty", {"sd": [-1.0] * 4, "correlation": [0.0] * 10}),
+    ("uncertainty", {"sd": ["nan"] * 4, "correlation": [0.0] * 10}),
+    ("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 9}),
+    ("uncertainty", {"sd": [1.0] * 4, "correlation": [2.0] * 10}),
+    ("centre", ["inf", 0.0]),
+    ("centre_value", "nan"),
+    ("scale", [-1.0, 1.0]),
+    ("target_scale", -1.0),
+    ("n", -1),
+    ("n", 1.0),
+    ("n", True),
+    ("n_dropped", "0"),
+    ("df_residual", "inf"),
+    ("residual_sd", -1.0),
+    ("f_p_value", 1.5),
+    ("condition", "large"),
+    ("condition", -1.0),
+    ("status", "solved"),
+    ("status", "__class__"),
+    ("status", ["SOLVED"]),
+    ("notes", "a sentence"),
+    ("passes", -1),
+    ("history", [1.0]),
+    ("history", [{"epoch": "x"}]),
+    ("target", 3),
+    ("l2", -0.5),
+    ("l2", "nan"),
+    ("design", None),
+    ("design", {"inputs": [], "missing": "error", "from_array": False}),
+    ("design", {"inputs": [{}], "missing": "error", "from_array": False}),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), LIES)
+def test_a_wrong_value_behind_a_right_checksum_is_refused(
+    path: Path, document: dict[str, Any], field: str, value: Any
+) -> None:
+    document["fit"][field] = value
+    path.write_text(mended(document))
+    with pytest.raises(InputError, match=r"model\.json: ") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_and_missing_fields_are_refused(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(mended({**document, "fit": {**document["fit"], "extra": 1}}))
+    with pytest.raises(InputError, match="'extra' is unknown"):
+        load(path)
+    path.write_text(mended({**document, "fit": {k: v for k, v in document["fit"].items() if k != "scale"}}))
+    with pytest.raises(InputError, match="'scale' is missing"):
+        load(path)
+    path.write_text(mended({**document, "note": "?"}))
+    with pytest.raises(InputError, match="outermost"):
+        load(path)
+    path.write_text(mended({**document, "fit": []}))
+    with pytest.raises(InputError, match="not an object"):
+        load(path)
+    path.write_text(path.read_text().replace('"version": 1', '"version": 1, "version": 1'))
+    with pytest.raises(InputError):
+        load(path)
+
+
+def test_what_could_not_be_loaded_is_not_saved(path: Path) -> None:
+    save(example(2), path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="weights"):
+        save(example(2, weights=np.array([1.0, NAN])), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from linnet import progress
+from linnet.progress import watch
+from linnet.solvers.solver import Step
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def as_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Called in the test, not a fixture: pytest puts its own stderr back before the test begins."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    return stream
+
+
+def run(epochs: int = 2, count: int = 5) -> list[Step]:
+    return [
+        Step(epoch=e + 1, step=e * count + i + 1, rows=(i + 1) * 1_000) for e in range(epochs) for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("shown", [None, True, False, id])
+def test_the_steps_pass_unchanged(monkeypatch: pytest.MonkeyPatch, shown: bool | None) -> None:
+    as_terminal(monkeypatch)
+    steps = run()
+    passed = list(watch(iter(steps), 5_000, shown))
+    assert len(passed) == len(steps)
+    assert all(a is b for a, b in zip(passed, steps, strict=True))
+
+
+def test_a_callable_gets_each_step(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[Step] = []
+    assert list(watch(iter(run()), None, seen.append)) == seen
+    assert len(seen) == 10
+    assert capsys.readouterr().err == ""
+
+
+def test_no_display_before_a_second_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = as_terminal(monkeypatch)
+    clock = iter([0.0, *[0.99] * 10])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    list(watch(iter(run()), 5_000))
+    assert terminal.getvalue() == ""
+
+
+def test_display_after_a_second_says_rows_speed_and_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = as_terminal(monkeypatch)
+    clock = iter(range(100))
+    monkeypatch.setattr(progress, "monotonic", lambda: float(next(clock)))
+    list(watch(iter(run()), 5_000))
+    text = terminal.getvalue()
+    assert "of 5,000 rows" in text
+    assert "pass 2" in text
+    assert text.index("\x1b[?25l") < text.rindex("\x1b[?25h")  # the cursor was hidden and is back
+
+
+def test_unknown_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = as_terminal(monkeypatch)
+    list(watch(iter(run(1)), None, True))
+    assert "5,000 rows" in terminal.getvalue()
+
+
+@pytest.mark.usefixtures("capsys")
+def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    steps = iter(run())
+    assert watch(steps, 5_000) is steps  # costs nothing either
+    monkeypatch.setattr(sys, "stderr", None)  # as under pythonw
+    assert watch(steps, 5_000) is steps
+
+
+def test_true_shows_it_also_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    list(watch(iter(run(1)), 5_000, True))
+    captured = capsys.readouterr()
+    assert "5,000 of 5,000 rows" in captured.err
+    assert "\x1b" not in captured.err
+    assert captured.out == ""
+
+
+def test_an_interrupt_leaves_the_terminal_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = as_terminal(monkeypatch)
+
+    def interrupted() -> Iterator[Step]:
+        yield from run(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(watch(interrupted(), 5_000, True))
+    assert terminal.getvalue().endswith("\x1b[2K")  # the line is erased
+    assert "\x1b[?25h" in terminal.getvalue()
+
+
+def test_stopping_early_stops_the_display_and_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = as_terminal(monkeypatch)
+    closed = []
+
+    def steps() -> Iterator[Step]:
+        try:
+            yield from run()
+        finally:
+            closed.append(True)
+
+    watched = watch(steps(), 5_000, True)
+    next(watched)
+    watched.close()  # type: ignore[attr-defined]
+    assert closed == [True]
+    assert "\x1b[?25h" in terminal.getvalue()
+
+
+def test_rich_is_not_loaded_until_it_is_shown() -> None:
+    code = (
+        "import sys\nfrom linnet.progress import watch\nfrom linnet.solvers.solver import Step\n"
+        "list(watch(iter([Step(1, 1, 1)]), 1))\nassert 'rich' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(7, "7"), (999.4, "999"), (12_345, "12.3k"), (999_600, "1M"), (4.56e6, "4.56M"), (2e9, "2G")]
+)
+def test_short_counts(count: float, text: str) -> None:
+    assert progress._short(count) == text

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from helpers import example
+from linnet.block import InputError
+from linnet.inference import Uncertainty
+from linnet.status import Status
+from linnet.table import number, p_value, render, shorten, wrap
+
+NAN = float("nan")
+NUMBERS = [
+    (0.0, "0"),
+    (1460.9946, "1461.0"),
+    (-18.20443, "-18.204"),
+    (0.00012345678, "0.00012346"),
+    (123456789.4, "123456789"),
+    (1e9, "1.0000e9"),
+    (-1.2345678e-12, "-1.2346e-12"),
+    (1e300, "1.0000e300"),
+    (99999.96, "100000"),
+    (NAN, "–"),
+    (math.inf, "∞"),
+    (-math.inf, "-∞"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), NUMBERS)
+def test_number(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (0.0123, "0.012"), (1.0, "1.000"), (NAN, "–")],
+)
+def test_p_value(p: float, text: str) -> None:
+    assert p_value(p) == text
+
+
+AS_PRINTED = """\
+Linear regression of body_mass_g
+50 rows, 3 dropped for missing values
+squared loss · exact solver · float64 precision
+
+                 weight  std error      t       p       95 % interval
+─────────────────────────────────────────────────────────────────────
+intercept       2.97949    0.76094   3.92  <0.001   1.44867   4.51031
+bill_depth_mm  -1.14965    0.14746  -7.80  <0.001  -1.44631  -0.85300
+sex[male]       1.41784    0.07474  18.97  <0.001   1.26749   1.56819
+─────────────────────────────────────────────────────────────────────
+
+R²           0.89267                  residual sd         0.91066
+adjusted R²  0.88810                  degrees of freedom  47
+F            195.45 (p <0.001)        condition number    12.50
+
+Solved: these are the optimal weights.
+"""
+
+
+def test_table_as_printed() -> None:
+    fit = example(2, names=("bill_depth_mm", "sex[male]"), target="body_mass_g", n_dropped=3, f_p_value=0.0002)
+    assert render(fit) + "\n" == AS_PRINTED
+
+
+def test_numbers_of_very_different_size_keep_their_digits() -> None:
+    fit = example(3)
+    fit = replace(fit, weights=np.array([1.23456789e-9, 3.0, 4.5678e11]), uncertainty=None)
+    text = render(fit)
+    assert "1.23457e-9" in text
+    assert "4.56780e11" in text
+    assert "3.00000" in text
+
+
+def test_no_row_for_an_intercept_that_was_not_fitted() -> None:
+    text = render(example(2, intercept=False, bias=0.0))
+    assert not any(line.startswith("intercept") for line in text.splitlines())
+    assert "no intercept" in text
+
+
+def test_what_is_not_available_is_a_dash() -> None:
+    fit = example(2, identified=np.array([True, False]), status=Status.RANK_DEFICIENT, notes=("`a` = 2·`b`",))
+    row = next(line for line in render(fit).splitlines() if line.startswith("x2"))
+    assert row.split()[2:] == ["–"] * 5
+    assert "• `a` = 2·`b`." in render(fit)
+    bare = render(example(2, uncertainty=None, errors="none", residual_sd=NAN))
+    assert "nan" not in bare
+    assert "residual sd         –" in bare
+
+
+def test_method_line_names_what_was_asked_for() -> None:
+    line = render(example(2, l2=0.25, errors="hc3", precision="exact")).splitlines()[2]
+    assert line == "squared loss · exact solver · exact precision · l2 0.2500 · hc3 errors"
+
+
+def test_forty_rows_then_a_count() -> None:
+    lines = render(example(45, n=200)).splitlines()
+    assert sum(line.startswith("x") for line in lines) == 39
+    assert "and 6 more: to_dict() and --json give all of them" in lines
+    assert not any("more:" in line for line in render(example(39, n=200)).splitlines())
+
+
+def test_level_of_the_intervals() -> None:
+    fit = example(2)
+    text = render(fit, 0.9)
+    assert "90 % interval" in text
+    assert f"{fit.interval(0.9)[1, 0]:.3f}" in text
+    assert "99.9 % interval" in render(fit, 0.999)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        render(fit, 1.0)
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    names=st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=5, unique=True),
+    weights=st.lists(floats, min_size=5, max_size=5),
+    sd=st.lists(st.floats(min_value=0), min_size=7, max_size=7),
+    target=st.text(max_size=120),
+    notes=st.lists(st.text(max_size=200), max_size=2),
+)
+def test_never_wider_than_80_cells(
+    names: list[str], weights: list[float], sd: list[float], target: str, notes: list[str]
+) -> None:
+    d = len(names)
+    fit = replace(
+        example(d),
+        names=tuple(names),
+        weights=np.array(weights[:d]),
+        bias=weights[-1],
+        uncertainty=Uncertainty(np.array(sd[: d + 2]), np.eye(d + 2)),
+        target=target,
+        notes=tuple(notes),
+    )
+    with np.errstate(all="ignore"):
+        lines = render(fit).split("\n")
+    assert max(map(cell_len, lines)) <= 80
+    assert all(c.isprintable() for line in lines for c in line)
+
+
+@given(st.text(max_size=40), st.integers(min_value=1, max_value=30))
+def test_shorten_fits_and_keeps_both_ends(text: str, width: int) -> None:
+    short = shorten(text, width)
+    assert cell_len(short) <= width
+    if "…" in short and "…" not in text:
+        head, tail = short.split("…")
+        clean = shorten(text, 1000)
+        assert clean.startswith(head)
+        assert clean.endswith(tail)
+
+
+def test_shorten_examples() -> None:
+    assert shorten("short", 10) == "short"
+    assert shorten("bill_length_in_millimetres", 11) == "bill_…etres"
+    assert shorten("变量的名字很长", 7) == "变量…长"  # each of these characters takes two cells
+    assert shorten("a\nb\x1b[31m", 20) == "a b\N{REPLACEMENT CHARACTER}[31m"
+
+
+def test_wrap_indents_and_breaks_what_has_no_spaces() -> None:
+    assert wrap("one two three", first="• ", rest="  ", width=9) == ["• one two", "  three"]
+    assert wrap("x" * 12, width=5) == ["xxxxx", "xxxxx", "xx"]
+
+
+def test_to_dict_is_json_and_complete() -> None:
+    fit = example(2, identified=np.array([True, False]), condition=math.inf, f_statistic=NAN)
+    record = json.loads(json.dumps(fit.to_dict(0.9), allow_nan=False))
+    assert [w["name"] for w in record["weights"]] == ["intercept", "x1", "x2"]
+    assert record["weights"][1] == {
+        "name": "x1",
+        "weight": fit.weights[0],
+        "std_error": fit.std_errors[0],
+        "low": fit.interval(0.9)[1, 0],
+        "high": fit.interval(0.9)[1, 1],
+        "t": fit.t_values[1],
+        "p": fit.p_values[1],
+    }
+    assert record["weights"][2]["std_error"] is None
+    assert record["condition"] is None
+    assert record["f_statistic"] is None
+    assert (record["status"], record["converged"]) == ("SOLVED", True)
+    assert record["covariance"][1][1] == fit.covariance[1, 1]
+    assert [w["name"] for w in example(1, intercept=False, bias=0.0).to_dict()["weights"]] == ["x1"]
