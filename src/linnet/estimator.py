@@ -1,0 +1,162 @@
+"""LinearRegressor: the face for scikit-learn. Parameters in, Fit out, no mathematics."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from linnet.block import Float64s, InputError
+from linnet.design import Design
+from linnet.fitting import Errors, Precisions, fit_from_moments, fit_source
+from linnet.losses import Loss, Squared
+from linnet.moments import Moments, Precision
+from linnet.objective import Objective
+from linnet.solvers.solver import Solver
+from linnet.sources.arrays import ArraySource
+
+
+class LinearRegressor(RegressorMixin, BaseEstimator):
+    """Linear regression as a scikit-learn estimator.
+
+    Input is checked by scikit-learn's rules: dense and finite; float32 and float64 arrays are taken without a copy. Row
+    weights mean what they mean in `linnet.fit`. The penalty is relative to the mean loss, so that scikit-learn's
+    Ridge(alpha) is l2 = alpha / sum of the row weights, and a good l2 does not depend on the number of rows.
+
+    Args:
+        loss: "squared", or an instance of Loss.
+        solver: "auto", "exact", or an instance of Solver.
+        fit_intercept: whether to fit a bias.
+        l2: ridge penalty: l2/2 times the sum of squared weights is added to the mean loss.
+        errors: standard errors: "classical", "hc0" to "hc3" (robust to unequal variances), or "none".
+        precision: "float64", "exact", or "auto": exact where that takes no time or where float64 would not do.
+
+    Attributes:
+        coef_: shape (n_features_in_,), the weights.
+        intercept_: the bias, 0 without one.
+        fit_: the Fit, with standard errors, intervals and what else there is to know; `print(model.fit_)` shows it.
+        moments_: the Moments of all rows so far, to which `partial_fit` adds; None after a solver that needs none.
+        n_features_in_: number of features.
+        feature_names_in_: shape (n_features_in_,), column names, when X had some that are all text.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: str | Loss = "squared",
+        solver: str | Solver = "auto",
+        fit_intercept: bool = True,
+        l2: float = 0.0,
+        errors: Errors = "classical",
+        precision: Precisions = "auto",
+    ) -> None:
+        self.loss = loss
+        self.solver = solver
+        self.fit_intercept = fit_intercept
+        self.l2 = l2
+        self.errors = errors
+        self.precision = precision
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit to these rows alone; what was fitted before is forgotten.
+
+        Args:
+            X: features, shape (n, d): an array, a data frame of numbers, or nested lists.
+            y: target, shape (n,).
+            sample_weight: row weights, shape (n,), each at least 0 and not all 0; None for 1 each.
+
+        Raises:
+            ValueError: parameters, shapes or values that cannot be used; an InputError where Linnet found it.
+            TypeError: X is sparse.
+        """
+        source = self._source(X, y, sample_weight, reset=True)
+        self.fit_, self.moments_ = fit_source(
+            source,
+            loss=self.loss,
+            solver=self.solver,
+            intercept=self.fit_intercept,
+            l2=self.l2,
+            errors=self.errors,
+            precision=self.precision,
+            progress=False,
+        )
+        return self._publish()
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Add rows to those fitted so far, by `fit` or `partial_fit`; the result is that of one fit to all of them.
+
+        Only their Moments are kept, so memory does not grow. The first call does what `fit` does, and settles the
+        precision of the sums: exact for few rows, and then equal to one fit bit for bit; in float64 for many, unless
+        `precision` says otherwise. Rows that are gone cannot be read again, so where float64 later turns out not to be
+        enough, `fit_.status` says so. `l2` and `fit_intercept` may change between calls.
+
+        Args:
+            X: features, shape (n, d).
+            y: target, shape (n,).
+            sample_weight: row weights, shape (n,), each at least 0 and not all 0; None for 1 each.
+
+        Raises:
+            ValueError: as for `fit`; also with robust standard errors, which need all rows at once.
+            TypeError: X is sparse.
+        """
+        if self.errors not in ("classical", "none"):
+            raise InputError(
+                f'errors="{self.errors}" needs all rows at once, which partial_fit has not: '
+                'use errors="classical" or errors="none", or call fit.'
+            )
+        if not (self.loss == "squared" or isinstance(self.loss, Squared)):
+            raise InputError(f'partial_fit adds Moments, which needs loss="squared", not {self.loss!r}: call fit.')
+        if not hasattr(self, "moments_"):
+            return self.fit(X, y, sample_weight)
+        moments = self.moments_
+        if moments is None:
+            raise InputError(f'The solver "{self.fit_.solver}" left no Moments to add rows to: call fit with all rows.')
+        held: Precision = "exact" if self.fit_.precision == "exact" else "float64"
+        if self.precision not in ("auto", held):
+            raise InputError(
+                f'The rows so far were summed with precision="{held}", which cannot become "{self.precision}" later: '
+                "call fit with all rows, or begin with a new estimator."
+            )
+        source = self._source(X, y, sample_weight, reset=False)
+        for block in source.blocks():
+            moments = moments + Moments.of(block, held)
+        self.fit_ = fit_from_moments(
+            moments,
+            design=self.fit_.design,
+            target=self.fit_.target,
+            objective=Objective(Squared(), l2=float(self.l2), intercept=bool(self.fit_intercept)),
+            errors=self.errors,
+        )
+        self.moments_ = moments
+        return self._publish()
+
+    def predict(self, X: Any) -> Float64s:
+        """Predict the target, shape (n,), for features of shape (n, d).
+
+        Raises:
+            ValueError: X has other columns than the fit, or values that are not finite.
+            NotFittedError: there is no fit yet.
+        """
+        check_is_fitted(self)
+        return self.fit_.predict_rows(validate_data(self, X, reset=False, dtype=[np.float64, np.float32]))
+
+    def _source(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> ArraySource:
+        """The rows, checked by scikit-learn's rules."""
+        name = getattr(y, "name", None)
+        values, target = validate_data(self, X, y, reset=reset, dtype=[np.float64, np.float32], y_numeric=True)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+        source = ArraySource(
+            values, target, weight=sample_weight, target=name if name and isinstance(name, str) else "y"
+        )
+        if hasattr(self, "feature_names_in_"):
+            source.design = Design.numbers([str(each) for each in self.feature_names_in_])
+        return source
+
+    def _publish(self) -> Self:
+        """Show the Fit's weights under scikit-learn's names."""
+        self.coef_ = self.fit_.weights
+        self.intercept_ = self.fit_.bias
+        return self

@@ -1,0 +1,371 @@
+"""LinearRegressor keeps scikit-learn's rules, and says what `linnet.fit` says."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import joblib  # type: ignore[import-untyped]  # it ships no types
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import linnet
+from linnet import Exact, InputError, LinearRegressor, Loss, Objective, Source, Status, Step
+
+Floats = NDArray[np.float64]
+Data = tuple[Floats, Floats, Floats]
+
+
+@pytest.fixture
+def data(rng: np.random.Generator) -> Data:
+    """X (120, 4), y and row weights, some of them 0."""
+    X = rng.standard_normal((120, 4)) * [1, 5, 0.2, 30] + [0, 3, -1, 100]
+    y = 2 + X @ [1.5, -0.3, 4.0, 0.02] + rng.standard_normal(120)
+    return X, y, rng.integers(0, 4, 120) / 2
+
+
+def same_fit(a: LinearRegressor, b: LinearRegressor, rtol: float = 0.0) -> None:
+    """Two regressors have learned the same; bit for bit with rtol=0."""
+    for name in ("coefficients", "std_errors", "bias_std_error", "n", "r2", "objective", "residual_sd", "df_residual"):
+        one, other = getattr(a.fit_, name), getattr(b.fit_, name)
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=0, err_msg=name)
+    assert a.fit_.names == b.fit_.names
+
+
+# --- scikit-learn's rules -------------------------------------------------------------------------------------------
+
+
+@parametrize_with_checks(  # type: ignore[untyped-decorator]  # scikit-learn ships no types
+    [
+        LinearRegressor(),
+        LinearRegressor(precision="exact", errors="none"),
+        LinearRegressor(l2=0.01, fit_intercept=False),
+    ]
+)
+def test_scikit_learns_own_checks(estimator: LinearRegressor, check: Any) -> None:
+    check(estimator)
+
+
+def test_clone_keeps_the_parameters_only(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor(l2=0.5, fit_intercept=False, errors="hc1", precision="exact").fit(X, y)
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert not hasattr(copy, "fit_")
+    assert not hasattr(copy, "moments_")
+    with pytest.raises(NotFittedError, match="LinearRegressor"):
+        copy.predict(X)
+
+
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+@pytest.mark.parametrize("by", ["pickle", "joblib"])
+def test_pickling_keeps_predictions_and_the_rows_so_far(data: Data, precision: Any, by: str) -> None:
+    X, y, w = data
+    model = LinearRegressor(precision=precision).fit(X[:70], y[:70], w[:70])
+    if by == "pickle":
+        copy = pickle.loads(pickle.dumps(model))
+    else:
+        file = io.BytesIO()
+        joblib.dump(model, file)
+        copy = joblib.load(io.BytesIO(file.getvalue()))
+    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+    assert str(copy.fit_) == str(model.fit_)
+    same_fit(copy.partial_fit(X[70:], y[70:], w[70:]), model.partial_fit(X[70:], y[70:], w[70:]))
+
+
+def test_grid_search_over_l2_scores_like_ridge(data: Data) -> None:
+    """Folds of 96 training rows each: Ridge's alpha is l2 times the sum of their weights."""
+    X, y, _ = data
+    l2 = np.array([1e-3, 1e-1, 1.0, 10.0])
+    ours = GridSearchCV(LinearRegressor(), {"l2": l2}, cv=5).fit(X, y)
+    theirs = GridSearchCV(Ridge(), {"alpha": l2 * 96}, cv=5).fit(X, y)
+    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-9)
+    assert ours.best_index_ == theirs.best_index_
+    assert ours.best_estimator_.fit_.l2 == ours.best_params_["l2"]
+
+
+def test_cross_validation_scores_like_scikit_learn(data: Data) -> None:
+    X, y, _ = data
+    ours = cross_val_score(LinearRegressor(), X, y, cv=4)
+    np.testing.assert_allclose(ours, cross_val_score(LinearRegression(), X, y, cv=4), rtol=1e-9)
+
+
+def test_score_takes_row_weights(data: Data) -> None:
+    X, y, w = data
+    ours, theirs = LinearRegressor().fit(X, y, w), LinearRegression().fit(X, y, w)
+    assert ours.score(X, y, w) == pytest.approx(theirs.score(X, y, w), rel=1e-12)
+    assert ours.score(X, y, w) == pytest.approx(ours.fit_.r2, rel=1e-12)
+
+
+def test_row_weights_are_routed_through_a_pipeline(data: Data) -> None:
+    X, y, w = data
+    with sklearn.config_context(enable_metadata_routing=True):
+        last = LinearRegressor().set_fit_request(sample_weight=True)
+        model = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), last).fit(X, y, sample_weight=w)
+    np.testing.assert_allclose(model.predict(X), LinearRegression().fit(X, y, w).predict(X), rtol=1e-9)
+
+
+# --- Names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_column_names_reach_the_fit(data: Data, frame: Any) -> None:
+    X, y, _ = data
+    names = ["Größe", "b c", "x1", "d"]
+    table = frame(dict(zip(names, X.T, strict=True)))
+    model = LinearRegressor().fit(table, pd.Series(y, name="price"))
+    assert list(model.feature_names_in_) == names
+    assert model.fit_.names == tuple(names)
+    assert model.fit_.target == "price"
+    np.testing.assert_array_equal(model.predict(table), model.fit_.predict(table))
+    if frame is pd.DataFrame:  # a frame finds its columns by name in a Fit, in scikit-learn it must keep their order
+        np.testing.assert_array_equal(model.fit_.predict(table[names[::-1]]), model.predict(table))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(table[names[::-1]])
+    with pytest.raises(ValueError, match="feature names"):
+        model.partial_fit(table[names[::-1]], y)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(X)
+    same_fit(
+        model.partial_fit(table, y), LinearRegressor().fit(frame({n: table[n] for n in names}), y).partial_fit(table, y)
+    )
+
+
+def test_columns_numbered_in_a_frame_have_no_names(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor().fit(pd.DataFrame(X), y)
+    assert model.fit_.names == ("x1", "x2", "x3", "x4")
+    assert not hasattr(model, "feature_names_in_")
+
+
+def test_names_pass_through_a_pipeline_with_set_output(data: Data) -> None:
+    X, y, _ = data
+    table = pd.DataFrame(X, columns=["a", "b", "c", "d"])
+    model = make_pipeline(StandardScaler().set_output(transform="pandas"), LinearRegressor()).fit(table, y)
+    assert model[-1].fit_.names == ("a", "b", "c", "d")
+    whole = make_pipeline(StandardScaler(), LinearRegressor()).set_output(transform="pandas").fit(table, y)
+    np.testing.assert_array_equal(whole.predict(table), model.predict(table))
+    np.testing.assert_allclose(model.predict(table), LinearRegression().fit(X, y).predict(X), rtol=1e-11)
+
+
+# --- What is learned ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_agrees_with_scikit_learn(data: Data, intercept: bool, weighted: bool, l2: float) -> None:
+    """The loss is the mean, so that Ridge's alpha is l2 times the sum of the weights."""
+    X, y, w = data
+    weight = w if weighted else None
+    total = w.sum() if weighted else len(y)
+    ours = LinearRegressor(fit_intercept=intercept, l2=l2).fit(X, y, weight)
+    peer = Ridge(alpha=l2 * total, fit_intercept=intercept) if l2 else LinearRegression(fit_intercept=intercept)
+    theirs = peer.fit(X, y, weight)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9)
+    assert ours.intercept_ == pytest.approx(theirs.intercept_, rel=1e-9)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("errors", ["classical", "hc0", "hc1", "hc2", "hc3", "none"])
+def test_is_a_face_of_fit(data: Data, errors: Any) -> None:
+    X, y, w = data
+    model = LinearRegressor(errors=errors, l2=0.01).fit(X, y, w)
+    assert str(model.fit_) == str(linnet.fit(X, y, weight=w, errors=errors, l2=0.01))
+    np.testing.assert_array_equal(model.coef_, model.fit_.weights)
+    assert model.intercept_ == model.fit_.bias
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_not_copied(data: Data, dtype: Any, order: Any) -> None:
+    X, y = data[0].astype(dtype, order=order), data[1].astype(dtype)
+    (block,) = LinearRegressor()._source(X, y, None, reset=True).blocks()
+    assert np.shares_memory(block.X, X)
+    assert block.y is not None
+    assert np.shares_memory(block.y, y)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("loss", "cube"), ("solver", "magic"), ("errors", "hc9"), ("precision", "half"), ("l2", -1.0), ("l2", np.nan)],
+)
+def test_a_wrong_parameter_is_named(data: Data, parameter: str, value: Any) -> None:
+    X, y, _ = data
+    with pytest.raises(InputError, match=parameter):
+        LinearRegressor(**{parameter: value}).fit(X, y)
+
+
+def test_sparse_is_refused_by_a_sentence(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor().fit(X, y)
+    for use in (model.fit, model.partial_fit):
+        with pytest.raises(TypeError, match="dense data is required"):
+            use(sparse.csr_array(X), y)
+    with pytest.raises(TypeError, match="dense data is required"):
+        model.predict(sparse.csr_array(X))
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_bad_row_weights_are_refused(data: Data, bad: float) -> None:
+    X, y, w = data
+    w[7] = bad
+    for use in (LinearRegressor().fit, LinearRegressor().fit(X, y).partial_fit):
+        with pytest.raises(ValueError, match="weight"):
+            use(X, y, w)
+
+
+# --- partial_fit ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("options", [{"precision": "exact"}, {}, {"l2": 0.1, "fit_intercept": False}])
+def test_five_chunks_equal_one_fit_bit_for_bit(data: Data, options: dict[str, Any], weighted: bool) -> None:
+    X, y, w = data
+    weight = w + 0.1 if weighted else None  # a chunk of nothing but weights 0 would be refused
+    bounds = [0, 1, 4, 50, 51, 120]
+    whole = LinearRegressor(**options).fit(X, y, weight)
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
+        model = LinearRegressor(**options)
+        for k in order:
+            part = slice(bounds[k], bounds[k + 1])
+            model.partial_fit(X[part], y[part], None if weight is None else weight[part])
+        same_fit(model, whole)
+        np.testing.assert_array_equal(model.fit_.covariance, whole.fit_.covariance)
+
+
+def test_float64_chunks_equal_one_fit_to_rounding(rng: np.random.Generator) -> None:
+    """Also when the chunks lie far apart, so that they are not summed about their own means."""
+    X = rng.standard_normal((5_000, 3)) + np.repeat(rng.uniform(-1e3, 1e3, (5, 3)), 1_000, axis=0)
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(5_000)
+    w = rng.random(5_000)
+    model = LinearRegressor(precision="float64")
+    for i in range(0, 5_000, 1_000):
+        model.partial_fit(X[i : i + 1_000], y[i : i + 1_000], w[i : i + 1_000])
+    assert model.fit_.precision == "float64"
+    same_fit(model, LinearRegressor(precision="exact").fit(X, y, w), rtol=1e-8)
+
+
+def test_continues_after_fit_and_fit_starts_anew(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor().fit(X[:60], y[:60]).partial_fit(X[60:], y[60:])
+    same_fit(model, LinearRegressor().fit(X, y))
+    same_fit(model.fit(X[:50], y[:50]), LinearRegressor().fit(X[:50], y[:50]))
+
+
+def test_ridge_and_intercept_may_change_between_calls(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor(l2=5.0).fit(X[:60], y[:60])
+    model.set_params(l2=0.25, fit_intercept=False).partial_fit(X[60:], y[60:])
+    same_fit(model, LinearRegressor(l2=0.25, fit_intercept=False).fit(X, y))
+
+
+def test_auto_sums_few_rows_exactly_and_many_in_float64(rng: np.random.Generator) -> None:
+    X = rng.standard_normal((20_000, 30))
+    y = X.sum(axis=1) + rng.standard_normal(20_000)
+    many = LinearRegressor().partial_fit(X, y)
+    assert many.fit_.precision == linnet.fit(X, y).precision == "float64"
+    assert many.partial_fit(X[:9], y[:9]).fit_.precision == "float64"
+    assert LinearRegressor().partial_fit(X[:100], y[:100]).partial_fit(X, y).fit_.precision == "exact"
+
+
+def test_says_when_float64_is_not_enough_for_rows_that_are_gone(rng: np.random.Generator) -> None:
+    """Two columns that only later rows make hard to tell apart."""
+    X = rng.standard_normal((20_000, 30))
+    y = X.sum(axis=1) + rng.standard_normal(20_000)
+    model = LinearRegressor().partial_fit(X, y)
+    later = 1e7 * X
+    later[:, 1] = later[:, 0]
+    before, after = model.fit_.status, model.partial_fit(later, y).fit_.status
+    assert (before, after) == (Status.SOLVED, Status.IMPRECISE)
+    assert 'precision="exact"' in after.text
+
+
+def test_robust_errors_need_all_rows(data: Data) -> None:
+    X, y, _ = data
+    for model in (LinearRegressor(errors="hc3"), LinearRegressor().fit(X, y).set_params(errors="hc3")):
+        with pytest.raises(InputError, match=r'errors="hc3" needs all rows at once.*"classical"'):
+            model.partial_fit(X, y)
+    assert np.isnan(LinearRegressor(errors="none").partial_fit(X, y).partial_fit(X, y).fit_.std_errors).all()
+
+
+def test_the_precision_of_rows_that_are_gone_cannot_change(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor(precision="float64").fit(X, y).set_params(precision="exact")
+    with pytest.raises(InputError, match="call fit with all rows"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("fault", ["NaN", "width", "text", "length"])
+def test_rows_that_are_refused_leave_the_model_as_it_was(data: Data, fault: str) -> None:
+    X, y, _ = data
+    model = LinearRegressor().fit(X[:60], y[:60])
+    before = pickle.dumps(model)
+    rows: dict[str, tuple[Any, Any]] = {
+        "NaN": (np.where(np.arange(4) == 2, np.nan, X), y),
+        "width": (X[:, :3], y),
+        "text": (X, np.full(120, "1.5")),
+        "length": (X, y[:-1]),
+    }
+    with pytest.raises(ValueError, match=r"\w+ \w+"):
+        model.partial_fit(*rows[fault])
+    assert pickle.dumps(model) == before
+    same_fit(model.partial_fit(X[60:], y[60:]), LinearRegressor().fit(X, y))
+
+
+def test_a_solver_without_moments_cannot_go_on(data: Data) -> None:
+    """Rather than forget the rows so far."""
+    X, y, _ = data
+
+    class Forgetful(Exact):
+        def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
+            for step in super().steps(objective, source):
+                yield replace(step, moments=None)
+
+    model = LinearRegressor(solver=Forgetful()).partial_fit(X, y)
+    same_fit(model, LinearRegressor().fit(X, y))
+    with pytest.raises(InputError, match="left no Moments"):
+        model.partial_fit(X, y)
+
+
+def test_rows_are_added_for_the_squared_loss_only(data: Data) -> None:
+    X, y, _ = data
+
+    class Quartic(Loss):
+        name = "quartic"
+
+        def value(self, r: Floats) -> Floats:
+            return r**4
+
+        def slope(self, r: Floats) -> Floats:
+            return 4 * r**3
+
+        def curvature(self, r: Floats) -> Floats:
+            return 12 * r**2
+
+    for model in (LinearRegressor(loss=Quartic()), LinearRegressor().fit(X, y).set_params(loss=Quartic())):
+        with pytest.raises(InputError, match='needs loss="squared"'):
+            model.partial_fit(X, y)
+
+
+def test_no_warnings_on_plain_use(data: Data) -> None:
+    X, y, w = data
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LinearRegressor().fit(X, y, w).partial_fit(X.astype(np.float32), y, w).predict(X[:5].tolist())
