@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import linnet
+from helpers import example
+from linnet import cli
+from linnet.status import Status
+
+PENGUINS = Path(str(linnet.__file__)).parent / "data" / "penguins.csv"
+FEATURES = "bill_length_mm,bill_depth_mm,flipper_length_mm,species,sex"
+# name: weight, standard error, on the 333 complete rows
+CERTAIN = {
+    "intercept": (-1460.9946, 571.308),
+    "bill_length_mm": (18.2044, 7.106),
+    "bill_depth_mm": (67.2176, 19.742),
+    "flipper_length_mm": (15.9502, 2.910),
+    "species[Chinstrap]": (-251.4767, 81.079),
+    "species[Gentoo]": (1014.6267, 129.561),
+    "sex[male]": (389.8915, 47.848),
+}
+LINE = "x1,x2,y\n" + "".join(f"{i},{i * i % 7},{2 * i + 1 + (-1) ** i}\n" for i in range(20))
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command line in this process."""
+
+    def runner(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        before = signal.getsignal(signal.SIGTERM)
+        status = cli.main([str(argument) for argument in arguments])
+        signal.signal(signal.SIGTERM, before)
+        return Outcome(status, *capfd.readouterr())
+
+    return runner
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "line.csv"
+    path.write_text(LINE)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.json"
+    example(2).save(path)
+    return path
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    """Status 2, nothing on stdout, one paragraph on stderr that says all the words."""
+    assert outcome.status == 2, outcome
+    assert outcome.out == ""
+    assert outcome.err.startswith("linnet: ")
+    assert outcome.err.count("\n") == 1
+    assert "Traceback" not in outcome.err
+    for word in words:
+        assert word in outcome.err
+
+
+def test_demo_finds_the_penguins(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run("demo")
+    assert outcome.status == 0
+    assert outcome.err == ""
+    assert "333 rows, 11 dropped for missing values" in outcome.out
+    assert "R²           0.87496" in outcome.out
+    for name, (weight, error) in CERTAIN.items():
+        row = next(line for line in outcome.out.splitlines() if line.startswith(name))
+        assert row.split()[1:3] == [f"{weight:.3f}", f"{error:.3f}"]
+    assert outcome.out.endswith("\nModel:  penguins-model.json\nFigure: penguins-weights.png\n")
+    assert names_in(tmp_path) == ["penguins-model.json", "penguins-weights.png"]
+    assert Path("penguins-weights.png").read_bytes().startswith(b"\x89PNG")
+    assert linnet.load("penguins-model.json").n == 333
+    refused(run("demo", "--out", "absent"), "absent", "create it")
+
+
+def test_fit_json_has_the_certain_numbers(run: Any) -> None:
+    outcome = run(
+        "fit", PENGUINS, "--target", "body_mass_g", "--features", FEATURES, "--missing", "drop", "--json", "--quiet"
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    record = json.loads(outcome.out, parse_constant=pytest.fail)
+    weights = {w["name"]: w for w in record["weights"]}
+    assert next(iter(weights)) == "intercept"
+    assert weights.keys() == CERTAIN.keys()
+    for name, (weight, error) in CERTAIN.items():
+        assert weights[name]["weight"] == pytest.approx(weight, abs=5e-5)
+        assert weights[name]["std_error"] == pytest.approx(error, abs=5e-4)
+        assert weights[name]["low"] < weight < weights[name]["high"]
+    assert record["r2"] == pytest.approx(0.87496, abs=5e-6)
+    assert (record["n"], record["n_dropped"], record["converged"]) == (333, 11, True)
+
+
+def test_fit_save_show_predict(run: Any, table: Path, tmp_path: Path) -> None:
+    saved, figure, predicted = (tmp_path / name for name in ("m.json", "f.svg", "p.csv"))
+    fitted = run("fit", table, "-t", "y", "--save", saved, "--plot", figure)
+    assert fitted.status == 0
+    assert str(saved) in fitted.err
+    assert str(figure) in fitted.err
+    assert figure.read_text().startswith("<?xml")
+    shown = run("show", saved)
+    assert shown == Outcome(0, fitted.out, "")
+    assert json.loads(run("show", saved, "--json", "--level", "0.5").out)["level"] == 0.5
+
+    data = np.loadtxt(table, delimiter=",", skiprows=1)
+    expected = linnet.load(saved).predict_rows(data[:, :2], 0.9, "confidence")
+    outcome = run("predict", saved, table, "--interval", "0.9", "--kind", "confidence", "-o", predicted)
+    assert outcome == Outcome(0, "", "")
+    rows = list(csv.reader(predicted.read_text().splitlines()))
+    assert rows[0] == ["prediction", "low", "high"]
+    np.testing.assert_array_equal(np.array(rows[1:], dtype=float), expected)
+
+    piped = run("predict", saved, table)
+    assert piped.out.splitlines()[0] == "prediction"
+    np.testing.assert_array_equal(np.array(piped.out.splitlines()[1:], dtype=float), expected[:, 0])
+
+
+def test_fit_of_one_feature_draws_its_points(run: Any, table: Path, tmp_path: Path) -> None:
+    assert run("fit", table, "-t", "y", "-f", "x1", "--plot", tmp_path / "f.png").status == 0
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def test_options_reach_the_fit(run: Any, table: Path) -> None:
+    record = json.loads(
+        run(
+            "fit", table, "-t", "y", "--features", "x2", "--no-intercept", "--l2", "0.5", "--errors", "hc1",
+            "--precision", "exact", "--solver", "exact", "--loss", "squared", "--level", "0.8", "--json",
+        ).out
+    )  # fmt: skip
+    assert [w["name"] for w in record["weights"]] == ["x2"]
+    assert {k: record[k] for k in ("l2", "errors", "precision", "solver", "loss", "level", "intercept")} == {
+        "l2": 0.5, "errors": "hc1", "precision": "exact", "solver": "exact", "loss": "squared", "level": 0.8,
+        "intercept": False,
+    }  # fmt: skip
+
+
+def test_weights_are_a_column(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("x,w,y\n0,1,0\n1,1,1\n2,1,2.5\n3,0,99\n")
+    (tmp_path / "three.csv").write_text("x,y\n0,0\n1,1\n2,2.5\n")
+    weighted, plain = (
+        json.loads(run("fit", tmp_path / name, "-t", "y", "--json", *more).out)
+        for name, more in (("w.csv", ["--weight", "w"]), ("three.csv", []))
+    )
+    assert [w["weight"] for w in weighted["weights"]] == [w["weight"] for w in plain["weights"]]
+    assert weighted["n"] == 3
+
+
+def test_features_may_be_repeated_and_quoted() -> None:
+    assert cli._names(None) is None
+    assert cli._names(["a, b", "c"]) == ["a", "b", "c"]
+    assert cli._names(['a,"b, c"', "d e"]) == ["a", "b, c", "d e"]
+    with pytest.raises(linnet.InputError, match="empty name"):
+        cli._names(["a,,b"])
+
+
+def test_simulate_writes_what_the_library_draws(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    outcome = run("simulate", out, "--weights", "-2,3.4", "--bias", "4.2", "--rows", 50, "--noise", "0.5", "--seed", 9)
+    assert (outcome.status, outcome.out) == (0, "")
+    data = linnet.simulate([-2, 3.4], 4.2, 50, 0.5, 9)
+    np.testing.assert_array_equal(np.loadtxt(out, delimiter=",", skiprows=1), np.column_stack([data.X, data.y]))
+
+
+def test_not_converged_is_status_1_and_still_written(
+    run: Any, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import linnet.fitting
+
+    monkeypatch.setattr(linnet.fitting, "fit", lambda *_, **__: example(2, status=Status.IMPRECISE))
+    outcome = run("fit", table, "-t", "y", "--save", tmp_path / "m.json")
+    assert outcome.status == 1
+    assert "inexact" in outcome.out
+    assert linnet.load(tmp_path / "m.json").status is Status.IMPRECISE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "line.csv"], ["--target", "linnet fit --help"]),
+        (["fit", "line.csv", "-t", "z"], ["line.csv", "'z'"]),
+        (["fit", "line.csv", "-t", "y", "-f", "x1,nope"], ["line.csv", "'nope'"]),
+        (["fit", "absent.csv", "-t", "y"], ["absent.csv"]),
+        (["fit", "line.csv", "-t", "y", "--loss", "cubic"], ["--loss", "cubic"]),
+        (["fit", "line.csv", "-t", "y", "--l2", "-1"], ["l2"]),
+        (["fit", "line.csv", "-t", "y", "--l2", "a"], ["--l2"]),
+        (["fit", "line.csv", "-t", "y", "--level", "95"], ["between 0 and 1", "95"]),
+        (["fit", "line.csv", "-t", "y", "--save", "absent/m.json"], ["absent", "create it"]),
+        (["fit", "line.csv", "-t", "y", "--plot", "f.gif"], ["f.gif", ".png"]),
+        (["fit", "absent.csv", "-t", "y", "--plot", "f.gif"], ["f.gif"]),  # outputs are checked before the work
+        (["fit", "bad.csv", "-t", "y"], ["bad.csv"]),
+        (["predict", "model.json", "absent.csv"], ["absent.csv"]),
+        (["predict", "line.csv", "line.csv"], ["line.csv", "not a Linnet model file"]),
+        (["predict", "model.json", "line.csv", "--interval", "2"], ["between 0 and 1"]),
+        (["predict", "model.json", "line.csv", "-o", "p.txt"], ["p.txt", ".csv"]),
+        (["show", "absent.json"], ["absent.json"]),
+        (["simulate", "s.csv", "--weights", "a,b"], ["--weights", "a,b"]),
+        (["simulate", "s.csv", "--weights", "1", "--rows", "0"], ["rows"]),
+        (["simulate", "s.csv", "--weights", "1", "--rows", "many"], ["--rows"]),
+        (["simulate", "s.xlsx", "--weights", "1"], ["s.xlsx", ".parquet"]),
+        (["simulate", ".", "--weights", "1"], ["."]),
+        (["nonsense"], ["nonsense"]),
+        (["--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_bad_usage_and_bad_input_is_one_paragraph(
+    run: Any, table: Path, model: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(table.parent)
+    assert model.exists()
+    Path("bad.csv").write_text(LINE + "3,oops,1\n1\n")
+    before = names_in(table.parent)
+    refused(run(*arguments), *words)
+    assert names_in(table.parent) == before
+
+
+def test_a_remedy_is_spelled_as_it_is_typed(run: Any) -> None:
+    refused(run("fit", PENGUINS, "-t", "body_mass_g"), "penguins.csv", "'sex'", "--missing drop", "--missing mean")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_paragraph(run: Any, table: Path) -> None:
+    outcome = run("fit", table, "-t", "y", "--save", "/dev/full")
+    assert outcome.status == 2
+    assert "No space left" in outcome.err
+    assert "Linear regression of y" in outcome.out  # what was computed is not lost
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (OSError(28, "No space left on device", "m.json"), 2, "linnet: m.json: No space left on device.\n"),
+        (MemoryError(), 2, "memory"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 0, ""),
+    ],
+)
+def test_what_the_machine_refuses(
+    run: Any, table: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, says: str
+) -> None:
+    import linnet.fitting
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(linnet.fitting, "fit", fail)
+    monkeypatch.setattr(cli, "_mute_stdout", lambda: None)
+    outcome = run("fit", table, "-t", "y")
+    assert outcome.status == status
+    assert says in outcome.err
+    assert bool(says) == bool(outcome.err)
+
+
+def test_a_defect_is_not_hidden(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import linnet.fitting
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(linnet.fitting, "fit", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["fit", str(table), "-t", "y"])
+
+
+def test_help_is_documentation(run: Any) -> None:
+    for arguments in (
+        [],
+        ["--help"],
+        ["fit", "-h"],
+        ["predict", "-h"],
+        ["show", "-h"],
+        ["simulate", "-h"],
+        ["demo", "-h"],
+    ):
+        outcome = run(*arguments)
+        assert outcome.status == 0
+        assert outcome.err == ""
+        assert outcome.out.startswith("Usage: linnet")
+        assert max(map(len, outcome.out.splitlines())) <= 100
+    assert "linnet predict price.json" in run("--help").out
+    assert "Example:" in run("fit", "--help").out
+    assert run("--version").out == f"linnet {linnet.__version__}\n"
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "linnet", *map(str, arguments)]
+
+
+def test_as_a_process(table: Path, tmp_path: Path) -> None:
+    done = subprocess.run(command("fit", table, "-t", "y"), capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Linear regression of y\n")
+    assert done.stderr == ""
+    bad = subprocess.run(command("fit", tmp_path / "none.csv", "-t", "y"), capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert bad.stderr.count("\n") == 1
+
+
+def test_a_terminal_without_unicode_gets_the_numbers(model: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command("show", model), capture_output=True, check=True, env=environment)
+    assert b"R?" in done.stdout
+
+
+def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    path.write_text("x1,x2\n" + "0.5,0.25\n" * 200_000)
+    example(2).save(tmp_path / "m.json")
+    with subprocess.Popen(
+        command("predict", tmp_path / "m.json", path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_command_leaves_no_files(tmp_path: Path, sent: signal.Signals, status: int) -> None:
+    with subprocess.Popen(
+        command("simulate", tmp_path / "s.csv", "--weights", "1,2,3,4", "--rows", 10**9), stderr=subprocess.PIPE
+    ) as process:
+        while not any(file.stat().st_size for file in tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(sent)
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    assert process.returncode == status
+    assert not list(tmp_path.iterdir())
