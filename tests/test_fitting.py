@@ -1,0 +1,330 @@
+"""fit(): its options, its statuses and notes, and what a Fit does afterwards."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import linnet
+from linnet.block import InputError
+from linnet.solvers.solver import Step
+
+Floats = NDArray[np.float64]
+N = 60
+
+
+@pytest.fixture
+def table(rng: np.random.Generator) -> tuple[Floats, Floats]:
+    X = rng.standard_normal((N, 3)) + np.array([0.0, 2.0, -5.0])
+    return X, X @ [1.0, -2.0, 0.5] + 3 + 0.1 * rng.standard_normal(N)
+
+
+def test_what_a_fit_says_of_itself(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    fit = linnet.fit(X, y)
+    residual = y - fit.predict(X)
+    assert fit.names == ("x1", "x2", "x3")
+    assert (fit.n, fit.n_dropped, fit.df_residual, fit.passes) == (N, 0, N - 4, 1)
+    assert (fit.target, fit.loss, fit.solver, fit.precision, fit.errors, fit.l2) == (
+        "y", "squared", "exact", "exact", "classical", 0.0,
+    )  # fmt: skip
+    assert fit.status is linnet.Status.SOLVED
+    assert fit.status.converged
+    assert fit.notes == ()
+    assert fit.objective == pytest.approx(residual @ residual / N / 2, rel=1e-10)
+    assert fit.residual_sd == pytest.approx(np.sqrt(residual @ residual / (N - 4)), rel=1e-10)
+    assert fit.r2 == pytest.approx(1 - residual.var() / y.var(), rel=1e-10)
+    assert fit.centre == pytest.approx(X.mean(0), rel=1e-14)
+    assert fit.centre_value == pytest.approx(y.mean(), rel=1e-14)
+    assert fit.scale == pytest.approx(X.std(0), rel=1e-13)
+    assert fit.target_scale == pytest.approx(y.std(), rel=1e-13)
+    assert fit.interval(0.9).shape == (4, 2)
+    assert np.array_equal(fit.coefficients, np.r_[fit.bias, fit.weights])
+    assert fit.covariance.diagonal() == pytest.approx(np.r_[fit.bias_std_error, fit.std_errors] ** 2, rel=1e-12)
+    assert len(fit.history) == 1
+    assert "SOLVED" in repr(fit)
+
+
+def test_without_an_intercept(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    fit = linnet.fit(X, y, intercept=False)
+    assert (fit.bias, fit.bias_std_error, fit.intercept, fit.df_residual) == (0.0, 0.0, False, N - 3)
+    assert fit.weights == pytest.approx(np.linalg.lstsq(X, y)[0], rel=1e-11)
+    assert fit.predict(np.zeros((1, 3)))[0] == 0.0
+    assert "intercept  " not in str(fit)
+    assert [record["name"] for record in fit.to_dict()["weights"]] == ["x1", "x2", "x3"]
+
+
+def test_errors_none(table: tuple[Floats, Floats]) -> None:
+    fit = linnet.fit(*table, errors="none")
+    assert np.isnan(fit.std_errors).all()
+    assert np.isnan(fit.bias_std_error)
+    assert np.isnan(fit.p_values).all()
+    assert np.isnan(fit.covariance).all()
+    with pytest.raises(InputError, match="no standard errors"):
+        fit.predict(table[0], interval=0.95)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"errors": "white"}, "errors must be one of classical, hc0, hc1, hc2, hc3, none"),
+        ({"errors": None}, "errors must be one of"),
+        ({"errors": []}, "errors must be one of"),
+        ({"loss": "cubed"}, "no loss 'cubed': choose from squared"),
+        ({"loss": None}, "no loss None"),
+        ({"loss": []}, "loss"),
+        ({"solver": "lstsq"}, "no solver 'lstsq': choose from auto, exact"),
+        ({"solver": 3}, "no solver 3"),
+        ({"solver": {}}, "solver"),
+        ({"precision": "double"}, 'precision must be "auto", "float64" or "exact"'),
+        ({"precision": 64}, "precision must be"),
+        ({"missing": "zero"}, 'missing= must be "error", "drop" or "mean"'),
+        ({"missing": True}, "missing= must be"),
+        ({"l2": -1}, "l2 must be a finite number at least 0, but is -1"),
+        ({"l2": math.nan}, "l2 must be a finite number"),
+        ({"l2": math.inf}, "l2 must be a finite number"),
+        ({"l2": "much"}, "l2 must be a finite number"),
+        ({"l2": None}, "l2 must be a finite number"),
+        ({"l2": [1.0]}, "l2 must be a finite number"),
+        ({"intercept": "no"}, "intercept"),
+        ({"weight": "w"}, "names a column, but an array has none"),
+        ({"features": ["x1"]}, "names columns, but an array has none"),
+    ],
+)
+def test_wrong_options_are_refused(table: tuple[Floats, Floats], option: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        linnet.fit(*table, **option)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.5, 2, 95, math.nan, math.inf, "0.95", [0.9]])
+def test_levels_out_of_range(table: tuple[Floats, Floats], level: Any) -> None:
+    fit = linnet.fit(*table)
+    with pytest.raises(InputError, match="strictly between 0 and 1"):
+        fit.interval(level)
+    with pytest.raises(InputError, match="strictly between 0 and 1"):
+        fit.predict(table[0], interval=level)
+
+
+def test_predicting(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    fit = linnet.fit(X, y)
+    value = fit.predict(X[:5])
+    assert value == pytest.approx(X[:5] @ fit.weights + fit.bias, rel=1e-13)
+    both = fit.predict(X[:5], interval=0.9)
+    assert both.shape == (5, 3)
+    assert np.array_equal(both[:, 0], value)
+    assert (both[:, 1] < value).all()
+    assert (both[:, 2] > value).all()
+    narrow = fit.predict(X[:5], interval=0.9, kind="confidence")
+    assert (narrow[:, 2] < both[:, 2]).all()
+    assert fit.predict(X[:0]).shape == (0,)
+    assert fit.predict(X[:0], interval=0.9).shape == (0, 3)
+    assert fit.predict(X[:5].tolist()) == pytest.approx(value, rel=1e-15)
+    with pytest.raises(InputError, match='kind is "prediction" or "confidence"'):
+        fit.predict(X, interval=0.9, kind="both")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="X has 2 columns, but the model was fitted on 3"):
+        fit.predict(X[:, :2])
+
+
+def test_prediction_intervals_cover(rng: np.random.Generator) -> None:
+    """About 90 of 100 new observations lie within their 90 % intervals."""
+    X = rng.standard_normal((4000, 2))
+    y = X @ [1.0, 2.0] + rng.standard_normal(4000)
+    fit = linnet.fit(X[:40], y[:40])
+    _, low, high = fit.predict(X[40:], interval=0.9).T
+    assert 0.85 < np.mean((low < y[40:]) & (y[40:] < high)) < 0.95
+
+
+@pytest.mark.parametrize("missing", ["drop", "mean"])
+def test_missing_values(table: tuple[Floats, Floats], missing: Any) -> None:
+    X, y = table[0].copy(), table[1].copy()
+    X[3, 1] = X[8, 0] = X[8, 2] = y[20] = np.nan
+    fit = linnet.fit(X, y, missing=missing)
+    gone = [3, 8, 20] if missing == "drop" else [20]
+    Z = np.delete(np.where(np.isnan(X), np.nanmean(np.delete(X, 20, 0), axis=0), X), gone, 0)
+    want = linnet.fit(Z, np.delete(y, gone))
+    assert (fit.n, fit.n_dropped) == (N - len(gone), len(gone))
+    np.testing.assert_allclose(fit.weights, want.weights, rtol=1e-12)
+    np.testing.assert_allclose(fit.std_errors, want.std_errors, rtol=1e-12)
+    predicted = fit.predict(X[:10], interval=0.9)
+    assert np.isnan(predicted[[3, 8]]).all() == (missing == "drop")
+    assert np.isfinite(np.delete(predicted, [3, 8], 0)).all()
+
+
+def test_progress_changes_nothing(table: tuple[Floats, Floats], capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = linnet.fit(*table, progress=False)
+    assert capsys.readouterr().err == ""
+    shown = linnet.fit(*table, progress=True)
+    assert "60 of 60 rows" in capsys.readouterr().err
+    steps: list[Step] = []
+    told = linnet.fit(*table, progress=steps.append)
+    assert [step.rows for step in steps] == [N, N]
+    assert steps[-1].weights is not None
+    for fit in (shown, told):
+        assert fit.weights.tobytes() == quiet.weights.tobytes()
+        assert fit.std_errors.tobytes() == quiet.std_errors.tobytes()
+        assert fit.history == quiet.history
+
+
+def test_perfect(rng: np.random.Generator) -> None:
+    X = rng.integers(-9, 9, (20, 2)).astype(float)
+    fit = linnet.fit(X, X @ [2.0, -3.0] + 1)
+    assert fit.status is linnet.Status.PERFECT
+    assert fit.weights.tolist() == [2.0, -3.0]
+    assert (fit.bias, fit.r2, fit.residual_sd, fit.objective) == (1.0, 1.0, 0.0, 0.0)
+    assert fit.std_errors.tolist() == [0.0, 0.0]
+    assert (fit.f_statistic, fit.f_p_value) == (math.inf, 0.0)
+    assert fit.predict(X[:1], interval=0.9).tolist() == [[2 * X[0, 0] - 3 * X[0, 1] + 1] * 3]
+
+
+def test_saturated(rng: np.random.Generator) -> None:
+    X, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
+    fit = linnet.fit(X, y)
+    assert fit.status is linnet.Status.SATURATED
+    assert fit.df_residual == 0
+    assert np.isnan([fit.residual_sd, fit.adjusted_r2, fit.f_statistic, fit.bias_std_error]).all()
+    assert fit.predict(X) == pytest.approx(y, rel=1e-10)
+    assert "nothing to estimate standard errors from" in " ".join(str(fit).split())
+
+
+def test_dependencies_by_name(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    a, b, c = X.T
+    fit = linnet.fit(np.column_stack([a, b, 2 * a + 3, c, np.full(N, 7.0)]), y)
+    assert fit.status is linnet.Status.RANK_DEFICIENT
+    assert fit.notes[0] == "`x3` = 2·`x1` + 3: not separately identifiable"
+    assert fit.notes[1].startswith("`x5` is constant (7): it cannot be told from the intercept")
+    assert fit.identified.tolist() == [False, True, False, True, False]
+    weighted = linnet.fit(np.column_stack([a, b, 2 * a + 3]), y, weight=np.linspace(0.1, 2, N))
+    assert weighted.notes == ("`x3` = 2·`x1` + 3: not separately identifiable",)
+    assert not weighted.bias_identified
+    for bias in (True, False):
+        zeros = linnet.fit(np.column_stack([a, np.zeros(N)]), y, intercept=bias)
+        assert "`x2` is constant (0)" in zeros.notes[0] if bias else "`x2` is 0 throughout" in zeros.notes[0]
+
+
+def test_many_dependencies_are_counted(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    fit = linnet.fit(np.column_stack([X[:, 0]] * 12), y)
+    assert len(fit.notes) == 6
+    assert fit.notes[-1] == "and 6 more columns are not separately identifiable"
+    assert fit.weights == pytest.approx([fit.weights[0]] * 12, rel=1e-10)
+
+
+@pytest.mark.parametrize("errors", ["classical", "hc0", "hc3"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_errors_beside_a_dependency(table: tuple[Floats, Floats], errors: Any, weighted: bool) -> None:
+    """NaN for the weights concerned, for the others as without the duplicate; predictions and intervals hold."""
+    X, y = table
+    w = np.linspace(0.2, 3, N) if weighted else None
+    D = np.column_stack([X, 2 * X[:, 0] + 3])
+    fit, plain = linnet.fit(D, y, weight=w, errors=errors), linnet.fit(X, y, weight=w, errors=errors)
+    assert fit.identified.tolist() == [False, True, True, False]
+    assert np.isnan(fit.std_errors[[0, 3]]).all()
+    assert np.isnan(fit.bias_std_error)
+    np.testing.assert_allclose(fit.std_errors[[1, 2]], plain.std_errors[[1, 2]], rtol=1e-9)
+    np.testing.assert_allclose(fit.weights[[1, 2]], plain.weights[[1, 2]], rtol=1e-9)
+    np.testing.assert_allclose(fit.interval()[2:4], plain.interval()[2:4], rtol=1e-9)
+    for kind in ("prediction", "confidence"):
+        np.testing.assert_allclose(
+            fit.predict(D, interval=0.9, kind=kind),
+            plain.predict(X, interval=0.9, kind=kind),
+            rtol=1e-9,
+        )
+    statistics = [fit.r2, fit.adjusted_r2, fit.residual_sd, fit.f_statistic, fit.objective]
+    np.testing.assert_allclose(
+        statistics, [plain.r2, plain.adjusted_r2, plain.residual_sd, plain.f_statistic, plain.objective], rtol=1e-9
+    )
+
+
+def test_a_duplicate_without_constant_leaves_the_bias_its_error(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    fit, plain = linnet.fit(np.column_stack([X, 2 * X[:, 0]]), y), linnet.fit(X, y)
+    assert fit.bias == pytest.approx(plain.bias, rel=1e-10)
+    assert fit.bias_std_error == pytest.approx(plain.bias_std_error, rel=1e-9)
+
+
+def test_the_indicator_trap(rng: np.random.Generator) -> None:
+    """All levels of a category beside an intercept: no level's weight is certain, differences and predictions are."""
+    group, x = np.arange(N) % 3, rng.standard_normal(N)
+    levels = (group[:, None] == np.arange(3)).astype(float)
+    y = np.array([1.0, 4.0, -2.0])[group] + 0.5 * x + 0.1 * rng.standard_normal(N)
+    fit = linnet.fit(np.column_stack([levels, x]), y)
+    plain = linnet.fit(np.column_stack([levels[:, 1:], x]), y)
+    assert fit.status is linnet.Status.RANK_DEFICIENT
+    assert fit.notes == ("`x3` = -`x1` - `x2` + 1: not separately identifiable",)
+    assert fit.identified.tolist() == [False, False, False, True]
+    assert np.diff(fit.weights[:3])[1] == pytest.approx(np.diff(plain.weights[:2])[0], rel=1e-9)
+    assert fit.std_errors[3] == pytest.approx(plain.std_errors[2], rel=1e-9)
+    assert np.isnan(fit.bias_std_error)
+    np.testing.assert_allclose(
+        fit.predict(np.column_stack([levels, x]), interval=0.9),
+        plain.predict(np.column_stack([levels[:, 1:], x]), interval=0.9),
+        rtol=1e-9,
+    )
+
+
+def test_ridge_says_what_its_errors_are(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    fit = linnet.fit(X, y, l2=0.5)
+    Z, t = X - X.mean(0), y - y.mean()
+    want = np.linalg.solve(Z.T @ Z + 0.5 * N * np.eye(3), Z.T @ t)
+    np.testing.assert_allclose(fit.weights, want, rtol=1e-12)
+    assert fit.bias == pytest.approx(y.mean() - X.mean(0) @ want, rel=1e-12)
+    assert any("l2 pulls the weights towards 0" in note for note in fit.notes)
+    assert np.isnan(fit.f_statistic)
+    hat = np.trace(Z @ np.linalg.solve(Z.T @ Z + 0.5 * N * np.eye(3), Z.T))
+    assert fit.df_residual == pytest.approx(N - 1 - hat, rel=1e-12)
+    huge = linnet.fit(X, y, l2=1e12)
+    assert np.abs(huge.weights).max() < 1e-9
+    assert huge.bias == pytest.approx(y.mean(), rel=1e-9)
+
+
+SAVED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "hc3": {"errors": "hc3"},
+    "none": {"errors": "none"},
+    "ridge": {"l2": 0.3},
+    "no intercept": {"intercept": False},
+    "weights": {"weight": np.linspace(0, 2, N)},
+    "mean": {"missing": "mean"},
+    "drop": {"missing": "drop"},
+    "float64": {"precision": "float64"},
+}
+
+
+@pytest.mark.parametrize("name", [*SAVED, "deficient", "perfect", "saturated", "1e300", "constant target", "one row"])
+def test_saved_and_loaded(table: tuple[Floats, Floats], name: str, tmp_path: Path) -> None:
+    X, y = table
+    if name == "deficient":
+        X = np.column_stack([X, 2 * X[:, 0] + 3, np.full(N, 7.0)])
+    elif name == "perfect":
+        X = np.round(X)
+        y = X.sum(axis=1)
+    elif name == "saturated":
+        X, y = X[:4], y[:4]
+    elif name == "one row":
+        X, y = X[:1], y[:1]
+    elif name == "1e300":
+        X, y = X * [1e300, 1.0, 1e-300], y * 1e5
+    elif name == "constant target":
+        y = np.full(N, 2.0)
+    elif name in ("mean", "drop"):
+        X = np.where(X > 2.5, np.nan, X)
+    fit = linnet.fit(X, y, **SAVED.get(name, {}))
+    fit.save(tmp_path / "model.json")
+    again = linnet.load(tmp_path / "model.json")
+    assert str(again) == str(fit)
+    assert again.to_dict() == fit.to_dict()
+    assert again.status is fit.status
+    assert again.predict(X).tobytes() == fit.predict(X).tobytes()
+    if fit.uncertainty is not None:
+        assert again.predict(X, interval=0.9).tobytes() == fit.predict(X, interval=0.9).tobytes()
+        assert again.interval(0.8).tobytes() == fit.interval(0.8).tobytes()

@@ -1,0 +1,166 @@
+"""Standard errors, intervals and tests: SciPy's distributions, and statsmodels as a second opinion on whole fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from scipy import stats
+
+import linnet
+from linnet.block import InputError
+from linnet.inference import Uncertainty, f_upper, t_quantile, t_two_sided
+
+Floats = NDArray[np.float64]
+KINDS = ["classical", "hc0", "hc1", "hc2", "hc3"]
+
+
+@pytest.mark.parametrize("df", [1.0, 2.5, 10.0, 1e6])
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+def test_t_quantile(level: float, df: float) -> None:
+    assert t_quantile(level, df) == pytest.approx(stats.t.ppf(0.5 + level / 2, df), rel=1e-10)
+
+
+def test_p_values_far_out_keep_their_digits() -> None:
+    t = np.array([0.0, -1.0, 2.0, 50.0, np.inf, np.nan])
+    assert t_two_sided(t, 9) == pytest.approx(2 * stats.t.sf(np.abs(t), 9), rel=1e-10, nan_ok=True)
+    assert t_two_sided(t, 9)[3] > 0
+    assert np.isnan(t_two_sided(t, 0)).all()
+    assert np.isnan(t_quantile(0.95, 0))
+
+
+def test_f_upper() -> None:
+    assert f_upper(3.2, 4, 17) == pytest.approx(stats.f.sf(3.2, 4, 17), rel=1e-10)
+    assert f_upper(np.inf, 4, 17) == 0.0
+    for nothing in ((np.nan, 4, 17), (1.0, 0, 17), (1.0, 4, 0)):
+        assert np.isnan(f_upper(*nothing))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 1.5, 95, np.nan, np.inf])
+def test_a_level_lies_between_0_and_1(level: float) -> None:
+    with pytest.raises(InputError, match="strictly between 0 and 1"):
+        t_quantile(level, 10)
+
+
+def test_uncertainty_by_hand() -> None:
+    """sd 3 of the bias, 1 at the centre, 2 and 4 of the weights, which correlate by 0.5."""
+    correlation = np.eye(4)
+    correlation[2, 3] = correlation[3, 2] = 0.5
+    uncertainty = Uncertainty(np.array([3.0, 1.0, 2.0, 4.0]), correlation)
+    both = uncertainty.covariance(np.array([True, True]), True)
+    assert both.tolist() == [[9, 0, 0], [0, 4, 4], [0, 4, 16]]
+    one = uncertainty.covariance(np.array([True, False]), True)
+    assert np.isnan(one[2]).all()
+    assert np.isnan(one[:, 2]).all()
+    assert one[:2, :2].tolist() == [[9, 0], [0, 4]]
+    assert np.isnan(uncertainty.covariance(np.array([True, True]), False)[0]).all()
+    sd = uncertainty.prediction_sd(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, -1.0]]))
+    assert sd == pytest.approx([1.0, np.sqrt(1 + 4), np.sqrt(1 + 4 + 16 - 2 * 4)])
+
+
+@pytest.fixture
+def table(rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    X = rng.standard_normal((80, 3)) + np.array([0.0, 3.0, -1.0])
+    spread = np.exp(0.5 * X[:, 0])
+    return X, X @ [1.0, -2.0, 0.3] + 0.5 + spread * rng.standard_normal(80), 1 / spread**2
+
+
+def reference(X: Floats, y: Floats, w: Floats | None, intercept: bool, errors: str) -> Any:
+    design = sm.add_constant(X) if intercept else X
+    model = sm.OLS(y, design) if w is None else sm.WLS(y, design, weights=w)
+    return model.fit() if errors == "classical" else model.fit(cov_type=errors.upper(), use_t=True)
+
+
+@pytest.mark.parametrize("errors", KINDS)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_the_whole_table_against_statsmodels(
+    table: tuple[Floats, Floats, Floats], precision: Any, weighted: bool, intercept: bool, errors: Any
+) -> None:
+    X, y, w = table
+    weight = w if weighted else None
+    fit = linnet.fit(X, y, weight=weight, intercept=intercept, errors=errors, precision=precision)
+    want = reference(X, y, weight, intercept, errors)
+    first = 0 if intercept else 1
+    assert fit.precision == precision
+    assert fit.coefficients[first:] == pytest.approx(want.params, rel=1e-11)
+    assert np.r_[fit.bias_std_error, fit.std_errors][first:] == pytest.approx(want.bse, rel=1e-11)
+    assert fit.covariance[first:, first:] == pytest.approx(want.cov_params(), rel=1e-9, abs=1e-14)
+    assert fit.t_values[first:] == pytest.approx(want.tvalues, rel=1e-11)
+    assert fit.p_values[first:] == pytest.approx(want.pvalues, rel=1e-9, abs=1e-300)
+    assert fit.interval(0.9)[first:] == pytest.approx(want.conf_int(0.1), rel=1e-9)
+    assert fit.residual_sd == pytest.approx(np.sqrt(want.scale), rel=1e-12)
+    assert fit.df_residual == want.df_resid
+    assert (fit.r2, fit.adjusted_r2) == pytest.approx((want.rsquared, want.rsquared_adj), rel=1e-11)
+    assert fit.f_statistic == pytest.approx(want.fvalue, rel=1e-9)
+    assert fit.f_p_value == pytest.approx(want.f_pvalue, rel=1e-8)
+    frame = want.get_prediction(sm.add_constant(X[:9]) if intercept else X[:9]).summary_frame(alpha=0.1)
+    confidence = fit.predict(X[:9], interval=0.9, kind="confidence")
+    assert confidence[:, 0] == pytest.approx(frame["mean"].to_numpy(), rel=1e-11)
+    assert confidence[:, 1] == pytest.approx(frame["mean_ci_lower"].to_numpy(), rel=1e-9)
+    assert confidence[:, 2] == pytest.approx(frame["mean_ci_upper"].to_numpy(), rel=1e-9)
+    prediction = fit.predict(X[:9], interval=0.9)
+    assert prediction[:, 1] == pytest.approx(frame["obs_ci_lower"].to_numpy(), rel=1e-9)
+    assert prediction[:, 2] == pytest.approx(frame["obs_ci_upper"].to_numpy(), rel=1e-9)
+
+
+@pytest.mark.parametrize("errors", KINDS)
+def test_rows_of_weight_0_are_absent_from_the_errors(table: tuple[Floats, Floats, Floats], errors: Any) -> None:
+    X, y, w = table
+    w = np.where(np.arange(80) % 3 == 0, 0.0, w)
+    kept = w > 0
+    a, b = linnet.fit(X, y, weight=w, errors=errors), linnet.fit(X[kept], y[kept], weight=w[kept], errors=errors)
+    assert a.n == b.n == kept.sum()
+    assert a.std_errors == pytest.approx(b.std_errors, rel=1e-12)
+    assert a.df_residual == b.df_residual
+
+
+@pytest.mark.parametrize("errors", KINDS)
+@pytest.mark.parametrize("factor", [2.0**-30, 0.1, 1e6])
+def test_the_overall_size_of_weights_does_not_matter(
+    table: tuple[Floats, Floats, Floats], errors: Any, factor: float
+) -> None:
+    """They are inverse variances up to a factor: residual_sd absorbs it."""
+    X, y, w = table
+    a, b = linnet.fit(X, y, weight=w, errors=errors), linnet.fit(X, y, weight=w * factor, errors=errors)
+    assert b.weights == pytest.approx(a.weights, rel=1e-12)
+    assert b.std_errors == pytest.approx(a.std_errors, rel=1e-12)
+    assert b.residual_sd == pytest.approx(a.residual_sd * np.sqrt(factor), rel=1e-12)
+    assert b.objective == pytest.approx(a.objective, rel=1e-12)
+
+
+@pytest.mark.parametrize("errors", KINDS)
+@pytest.mark.parametrize("offset", [1e6, 1e9])
+def test_an_offset_moves_only_the_bias(table: tuple[Floats, Floats, Floats], errors: Any, offset: float) -> None:
+    """Up to the rounding that the offset itself forces on the features."""
+    X, y, _ = table
+    shifted = X + offset
+    back = shifted - offset
+    a, b = linnet.fit(back, y, errors=errors), linnet.fit(shifted, y, errors=errors)
+    assert b.weights == pytest.approx(a.weights, rel=1e-12)
+    assert b.std_errors == pytest.approx(a.std_errors, rel=1e-7)
+    points = b.predict(shifted[:5], interval=0.9)
+    assert points == pytest.approx(a.predict(back[:5], interval=0.9), rel=1e-6)
+
+
+def test_a_robust_error_needs_more_rows_than_weights(rng: np.random.Generator) -> None:
+    X, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
+    for errors in KINDS:
+        fit = linnet.fit(X, y, errors=errors)  # type: ignore[arg-type]
+        assert fit.status is linnet.Status.SATURATED
+        assert np.isnan(fit.std_errors).all()
+
+
+@pytest.mark.parametrize("errors", ["hc2", "hc3"])
+def test_a_row_that_decides_its_own_fit_does_not_break_the_errors(rng: np.random.Generator, errors: Any) -> None:
+    """Its leverage is 1 and its residual 0: HC2 and HC3 would divide nothing by nothing."""
+    X = np.column_stack([rng.standard_normal(30), np.arange(30) == 7])
+    y = rng.standard_normal(30)
+    fit = linnet.fit(X, y, errors=errors)
+    without = linnet.fit(np.delete(X, 7, axis=0)[:, :1], np.delete(y, 7), errors=errors)
+    assert np.isfinite(fit.std_errors).all()
+    assert fit.std_errors[0] == pytest.approx(without.std_errors[0], rel=1e-6)

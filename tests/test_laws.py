@@ -1,0 +1,286 @@
+"""What must hold for every solver that it concerns, whatever its arithmetic."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import linnet
+from linnet.block import Block
+from linnet.moments import Moments, Precision
+from linnet.objective import residual
+from linnet.sources.arrays import ArraySource
+
+Floats = NDArray[np.float64]
+N, D = 300, 4
+PRECISIONS: list[Precision] = ["float64", "exact"]
+OPTIONS: dict[str, dict[str, Any]] = {"plain": {}, "no intercept": {"intercept": False}, "ridge": {"l2": 0.3}}
+every_precision = pytest.mark.parametrize("precision", PRECISIONS)
+every_option = pytest.mark.parametrize("name", OPTIONS)
+
+
+def table(seed: int = 5, n: int = N) -> tuple[Floats, Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, D)) * [1.0, 0.1, 10.0, 1.0] + [0.0, 5.0, -20.0, 1.0]
+    return X, X @ [1.0, -2.0, 0.3, 4.0] + 2 + rng.standard_normal(n), rng.uniform(0.1, 3, n)
+
+
+def same(a: linnet.Fit, b: linnet.Fit, rel: float = 1e-10) -> None:
+    """What weights, rows and order must leave alone: the weights, the bias and the objective."""
+    np.testing.assert_allclose(a.weights, b.weights, rtol=rel)
+    np.testing.assert_allclose([a.bias, a.objective, a.r2], [b.bias, b.objective, b.r2], rtol=rel)
+
+
+def solve(blocks: list[Block], precision: Precision) -> Any:
+    total = Moments.of(blocks[0], precision)
+    for block in blocks[1:]:
+        total = total + Moments.of(block, precision)
+    return total.solve()
+
+
+@every_precision
+@every_option
+def test_row_order(precision: Precision, name: str) -> None:
+    X, y, w = table()
+    order = np.random.default_rng(1).permutation(N)
+    a = linnet.fit(X, y, weight=w, precision=precision, **OPTIONS[name])
+    b = linnet.fit(X[order], y[order], weight=w[order], precision=precision, **OPTIONS[name])
+    same(a, b)
+    np.testing.assert_allclose(a.std_errors, b.std_errors, rtol=1e-10)
+    if precision == "exact":
+        assert a.weights.tobytes() == b.weights.tobytes()
+        assert a.bias == b.bias
+
+
+@given(st.lists(st.integers(1, N - 1), max_size=6), st.sampled_from(PRECISIONS), st.randoms(use_true_random=False))
+def test_blocks_of_any_size_in_any_order(cuts: list[int], precision: Precision, random: Any) -> None:
+    """Cuts that coincide make empty blocks."""
+    X, y, w = table()
+    bounds = [0, *sorted(cuts), N]
+    blocks = [Block(X[a:b], y[a:b], w[a:b], a) for a, b in pairwise(bounds)]
+    random.shuffle(blocks)
+    whole, parts = solve([Block(X, y, w)], precision), solve(blocks, precision)
+    np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-10)
+    np.testing.assert_allclose(parts.bias, whole.bias, rtol=1e-10)
+    if precision == "exact":
+        assert parts.weights.tobytes() == whole.weights.tobytes()
+        assert parts.bias == whole.bias
+
+
+@every_precision
+def test_block_size_of_a_source(precision: Precision) -> None:
+    X, y, w = table()
+    solver = linnet.Exact(precision)
+    objective = linnet.Objective(linnet.Squared())
+    answers = []
+    for block_rows in (1, 7, 64, N, 10 * N):
+        step = list(solver.steps(objective, ArraySource(X, y, weight=w, block_rows=block_rows)))[-1]
+        assert step.weights is not None
+        answers.append(step.weights)
+    for answer in answers:
+        np.testing.assert_allclose(answer, answers[0], rtol=1e-10)
+    if precision == "exact":
+        assert len({answer.tobytes() for answer in answers}) == 1
+
+
+@every_precision
+@every_option
+def test_weight_2_is_the_row_twice(precision: Precision, name: str) -> None:
+    """For weights, bias and objective; standard errors take weights as inverse variances, not as counts of rows."""
+    X, y, _ = table()
+    counts = np.arange(N) % 4
+    a = linnet.fit(X, y, weight=counts, precision=precision, **OPTIONS[name])
+    b = linnet.fit(np.repeat(X, counts, 0), np.repeat(y, counts), precision=precision, **OPTIONS[name])
+    same(a, b)
+    assert [a.n, b.n] == [np.count_nonzero(counts), counts.sum()]
+    assert (a.std_errors > 1.1 * b.std_errors).all()
+
+
+@every_precision
+@every_option
+@pytest.mark.parametrize("errors", ["classical", "hc0", "hc1", "hc2", "hc3"])
+def test_weight_0_is_the_row_absent(precision: Precision, name: str, errors: Any) -> None:
+    X, y, w = table()
+    w[::5] = 0
+    kept = w > 0
+    b = linnet.fit(X[kept], y[kept], weight=w[kept], precision=precision, errors=errors, **OPTIONS[name])
+    X[0], y[5] = 1e6, -1e6  # which nobody must notice
+    a = linnet.fit(X, y, weight=w, precision=precision, errors=errors, **OPTIONS[name])
+    same(a, b, 1e-9)
+    assert a.n == b.n
+    assert a.df_residual == pytest.approx(b.df_residual, rel=1e-9)
+    np.testing.assert_allclose(a.std_errors, b.std_errors, rtol=1e-9)
+
+
+@every_precision
+@pytest.mark.parametrize("errors", ["classical", "hc3"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_of_weight_0_still_holds_numbers(precision: Precision, errors: Any, bad: float) -> None:
+    """The same in both precisions, so that the answer does not depend on the size of the data."""
+    X, y, w = table()
+    w[17], X[17, 2] = 0, bad
+    with pytest.raises(linnet.InputError, match=r"Column 'x3' is .* row 18"):
+        linnet.fit(X, y, weight=w, precision=precision, errors=errors)
+
+
+@every_precision
+@every_option
+@pytest.mark.parametrize(("a", "c"), [(2.0, 0.0), (-0.5, 3.0), (1e8, -1e9), (0.0, 4.0)])
+def test_affine_target(precision: Precision, name: str, a: float, c: float) -> None:
+    """The weights follow a, the bias a and c; without an intercept only a is allowed."""
+    X, y, w = table()
+    c = 0.0 if name == "no intercept" else c
+    before = linnet.fit(X, y, weight=w, precision=precision, **OPTIONS[name])
+    after = linnet.fit(X, a * y + c, weight=w, precision=precision, **OPTIONS[name])
+    np.testing.assert_allclose(after.weights, a * before.weights, rtol=1e-9, atol=0 if a else 1e-14)
+    assert after.bias == pytest.approx(a * before.bias + c, rel=1e-8, abs=1e-13)
+    if a:
+        np.testing.assert_allclose(after.std_errors, abs(a) * before.std_errors, rtol=1e-6)
+
+
+@every_precision
+@pytest.mark.parametrize("name", ["plain", "no intercept"])
+def test_scaling_by_powers_of_two_changes_no_bit(precision: Precision, name: str) -> None:
+    X, y, w = table()
+    powers = np.array([3, -40, 60, 0])
+    before = linnet.fit(X, y, weight=w, precision=precision, **OPTIONS[name])
+    after = linnet.fit(np.ldexp(X, powers), np.ldexp(y, 7), weight=w, precision=precision, **OPTIONS[name])
+    assert np.ldexp(after.weights, powers - 7).tobytes() == before.weights.tobytes()
+    assert np.ldexp(after.std_errors, powers - 7).tobytes() == before.std_errors.tobytes()
+    assert np.ldexp(after.bias, -7) == before.bias
+    assert (after.r2, after.condition) == (before.r2, before.condition)
+
+
+@every_precision
+@pytest.mark.parametrize("name", ["plain", "no intercept"])
+def test_scaling_by_anything(precision: Precision, name: str) -> None:
+    X, y, w = table()
+    scale = np.array([3.0, 1e-9, 7e12, -1.0])
+    before = linnet.fit(X, y, weight=w, precision=precision, **OPTIONS[name])
+    after = linnet.fit(X * scale, y, weight=w, precision=precision, **OPTIONS[name])
+    np.testing.assert_allclose(after.weights * scale, before.weights, rtol=1e-10)
+    np.testing.assert_allclose(after.std_errors * np.abs(scale), before.std_errors, rtol=1e-10)
+    np.testing.assert_allclose([after.bias, after.r2], [before.bias, before.r2], rtol=1e-10)
+    np.testing.assert_allclose(after.p_values, before.p_values, rtol=1e-7)
+
+
+@every_precision
+@every_option
+def test_permuting_columns(precision: Precision, name: str) -> None:
+    X, y, w = table()
+    order = [2, 0, 3, 1]
+    before = linnet.fit(X, y, weight=w, precision=precision, **OPTIONS[name])
+    after = linnet.fit(X[:, order], y, weight=w, precision=precision, **OPTIONS[name])
+    np.testing.assert_allclose(after.weights, before.weights[order], rtol=1e-10)
+    np.testing.assert_allclose(after.std_errors, before.std_errors[order], rtol=1e-10)
+    np.testing.assert_allclose([after.bias, after.r2], [before.bias, before.r2], rtol=1e-10)
+
+
+@every_precision
+def test_moving_the_features_moves_only_the_bias(precision: Precision) -> None:
+    X, y, w = table()
+    move = np.array([16.0, -1024.0, 0.5, 8192.0])
+    X = np.round(X * 1024) / 1024  # so that moving them rounds nothing
+    before = linnet.fit(X, y, weight=w, precision=precision)
+    after = linnet.fit(X + move, y, weight=w, precision=precision)
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-10)
+    np.testing.assert_allclose(after.bias, before.bias - move @ before.weights, rtol=1e-10)
+    if precision == "exact":
+        assert after.weights.tobytes() == before.weights.tobytes()
+
+
+@every_precision
+@every_option
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_objective_is_that_of_the_weights_returned(precision: Precision, name: str, weighted: bool) -> None:
+    X, y, w = table()
+    weight = w if weighted else None
+    fit = linnet.fit(X, y, weight=weight, precision=precision, **OPTIONS[name])
+    objective = linnet.Objective(linnet.Squared(), fit.l2, fit.intercept)
+    assert fit.objective == pytest.approx(
+        objective.of(ArraySource(X, y, weight=weight), fit.weights, fit.bias), rel=1e-10
+    )
+
+
+@every_precision
+@every_option
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gradient_vanishes_at_the_solution(precision: Precision, name: str, weighted: bool) -> None:
+    """The certificate: weighted residuals are orthogonal to every column, or balance the penalty; they add up to 0."""
+    X, y, w = table()
+    weight = w if weighted else np.ones(N)
+    fit = linnet.fit(X, y, weight=w if weighted else None, precision=precision, **OPTIONS[name])
+    slope = weight * linnet.Squared().slope(residual(Block(X, y), fit.weights, fit.bias)) / weight.sum()
+    size = np.abs(slope[:, None] * X).sum(axis=0)
+    assert (np.abs(-X.T @ slope + fit.l2 * fit.weights) < 1e-11 * size).all()
+    if fit.intercept:
+        assert abs(slope.sum()) < 1e-12 * np.abs(slope).sum()
+
+
+@every_precision
+@every_option
+def test_no_other_weights_do_better(precision: Precision, name: str) -> None:
+    X, y, w = table()
+    source = ArraySource(X, y, weight=w)
+    fit = linnet.fit(X, y, weight=w, precision=precision, **OPTIONS[name])
+    objective = linnet.Objective(linnet.Squared(), fit.l2, fit.intercept)
+    rng = np.random.default_rng(2)
+    for size in (1e-3, 1e-2, 1.0):
+        other = fit.weights + size * rng.standard_normal(D)
+        assert objective.of(source, other, fit.bias) > fit.objective
+
+
+@every_precision
+def test_empty_and_one_row_blocks_are_harmless(precision: Precision) -> None:
+    X, y, w = table()
+    empty = Block(X[:0], y[:0], w[:0])
+    whole = solve([Block(X, y, w)], precision)
+    for blocks in (
+        [empty, Block(X, y, w)],
+        [Block(X, y, w), empty, empty],
+        [Block(X[:1], y[:1], w[:1]), empty, Block(X[1:], y[1:], w[1:])],
+        [Block(X[i : i + 1], y[i : i + 1], w[i : i + 1]) for i in range(N)],
+    ):
+        parts = solve(blocks, precision)
+        np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-9)
+        np.testing.assert_allclose(parts.bias, whole.bias, rtol=1e-9)
+        assert parts.equations.n == N
+
+
+@every_precision
+@pytest.mark.parametrize("errors", ["classical", "hc3"])
+def test_progress_shown_or_not(precision: Precision, errors: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    X, y, w = table()
+    seen: list[Any] = []
+    fits = [
+        linnet.fit(X, y, weight=w, precision=precision, errors=errors, progress=progress)
+        for progress in (False, True, seen.append)
+    ]
+    assert "rows" in capsys.readouterr().err
+    for fit in fits[1:]:
+        assert fit.weights.tobytes() == fits[0].weights.tobytes()
+        assert fit.std_errors.tobytes() == fits[0].std_errors.tobytes()
+
+
+@every_precision
+def test_adding_a_row_on_the_plane_leaves_the_plane(precision: Precision) -> None:
+    X, y, _ = table()
+    fit = linnet.fit(X, y, precision=precision)
+    there = np.array([[3.0, 1.0, -4.0, 1.0]])
+    more = linnet.fit(np.r_[X, there], np.r_[y, fit.predict(there)], precision=precision)
+    np.testing.assert_allclose(more.weights, fit.weights, rtol=1e-10)
+    np.testing.assert_allclose(more.bias, fit.bias, rtol=1e-10)
+
+
+@every_precision
+def test_the_two_precisions_agree_on_benign_data(precision: Precision) -> None:
+    X, y, w = table()
+    a, b = linnet.fit(X, y, weight=w, precision=precision), linnet.fit(X, y, weight=w)
+    same(a, b)
+    np.testing.assert_allclose(a.covariance, b.covariance, rtol=1e-9)
