@@ -312,6 +312,10 @@ def test_the_largest_numbers_there_are() -> None:
         sign = linnet.fit(X, np.sign(X[:, 0]), errors=errors)
         np.testing.assert_allclose(target.weights / 1.7e308, sign.weights, rtol=1e-12)
         np.testing.assert_allclose(target.std_errors / 1.7e308, sign.std_errors, rtol=1e-9)
+        presentable(target)
+        wild = linnet.fit(X, 1.7e308 * np.sign(y * X[:, 1]), errors=errors)
+        assert np.isinf(wild.interval(0.999999)).any()
+        assert np.isinf(wild.predict(3 * X, interval=0.999999)).any()
 
 
 @pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-320])

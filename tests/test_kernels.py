@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from linnet.kernels import (
     deposit,
     digits,
     exponents_of,
+    mirror,
+    narrow_gram,
     product_digits,
     realign,
     span,
@@ -219,3 +222,27 @@ def test_digits_at_the_ends_of_the_range(x: float) -> None:
     digits(np.array([[x]]), *powers([-e - DIGIT_BITS * (count - 1)]), np.array([count]), np.empty(1), out)
     whole = sum(int(out[k, 0, 0]) << (DIGIT_BITS * k) for k in range(count))
     assert Fraction(whole) * Fraction(2) ** e == Fraction(x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_narrow_gram(dtype: type[np.floating[Any]], weighted: bool, rng: np.random.Generator) -> None:
+    """Whole pieces and a short last one, with what earlier pieces left in the work space."""
+    X = np.asfortranarray(rng.standard_normal((70, 5)) + 3, dtype=dtype)
+    y, shift = rng.standard_normal(70), rng.standard_normal(6)
+    weight = rng.uniform(0, 2, 70) if weighted else np.empty(0)
+    total = np.zeros((8, 8))
+    narrow_gram(X.T, y, weight, shift, np.zeros((8, 32)), total)
+    mirror(total)
+    z = np.column_stack([np.ones(70), X - shift[:5], y - shift[5]])
+    w = weight if weighted else np.ones(70)
+    np.testing.assert_allclose(total[:7, :7], (z * w[:, None]).T @ z, rtol=1e-12, atol=1e-12)
+    assert not total[7].any()
+    assert not total[:, 7].any()
+
+
+def test_mirror(rng: np.random.Generator) -> None:
+    matrix = rng.standard_normal((77, 77))
+    want = np.triu(matrix) + np.triu(matrix, 1).T
+    mirror(matrix)
+    assert np.array_equal(matrix, want)

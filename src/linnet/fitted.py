@@ -135,8 +135,9 @@ class Fit:
         Raises:
             InputError: level is not strictly between 0 and 1.
         """
-        half = t_quantile(level, self.df_residual) * np.r_[self.bias_std_error, self.std_errors]
-        return np.column_stack([self.coefficients - half, self.coefficients + half])
+        with np.errstate(over="ignore"):  # an end beyond float64's range is infinite
+            half = t_quantile(level, self.df_residual) * np.r_[self.bias_std_error, self.std_errors]
+            return np.column_stack([self.coefficients - half, self.coefficients + half])
 
     def predict(
         self,
@@ -170,8 +171,9 @@ class Fit:
         kind: Literal["prediction", "confidence"] = "prediction",
     ) -> Float64s:
         """`predict` for features (n, d) that are already encoded."""
-        offsets = X.astype(np.float64) - self.centre
-        value = np.asarray(offsets @ self.weights + self.centre_value, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float64's range a prediction is infinite or NaN
+            offsets = X.astype(np.float64) - self.centre
+            value = np.asarray(offsets @ self.weights + self.centre_value, dtype=np.float64)
         if interval is None:
             return value
         if kind not in ("prediction", "confidence"):
@@ -182,10 +184,11 @@ class Fit:
                 "This fit has no standard errors, so it can give no intervals: "
                 'fit with errors other than "none" and with more rows than weights.'
             )
-        sd = self.uncertainty.prediction_sd(offsets)
-        if kind == "prediction":
-            sd = np.hypot(sd, self.residual_sd)
-        return np.column_stack([value, value - half * sd, value + half * sd])
+        with np.errstate(over="ignore", invalid="ignore"):
+            sd = self.uncertainty.prediction_sd(offsets)
+            if kind == "prediction":
+                sd = np.hypot(sd, self.residual_sd)
+            return np.column_stack([value, value - half * sd, value + half * sd])
 
     def plot(self, data: Any = None, target: Any = None) -> Figure:
         """Draw it: points, line and band for one feature; standardised weights with their intervals for several.

@@ -107,16 +107,6 @@ def product_digits(
                     rest[0, j], rest[1, j] = s * _BASE, e * _BASE
 
 
-@compiled
-def centre(rows: Any, shift: Any, out: Any) -> None:
-    """rows - shift, for rows (d, m) of float64 or float32 and shift (d,) or longer, into `out` (d, m) float64."""
-    d, m = rows.shape
-    for j in range(d):
-        s = shift[j]
-        for i in range(m):
-            out[j, i] = rows[j, i] - s
-
-
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def add_products(z: Any, total: Any) -> None:
     """Add the upper triangle of z·zᵀ, for z (q, m) with q a multiple of 4, to `total` (q, q).
@@ -146,6 +136,54 @@ def add_products(z: Any, total: Any) -> None:
             for a in range(4):
                 for b in range(4):
                     total[i + a, j + b] += sums[a][b]
+
+
+@compiled
+def narrow_gram(X: Any, y: Any, weight: Any, shift: Any, z: Any, total: Any) -> None:
+    """Add the upper triangle of Σ w·z·zᵀ over z = [1, [X, y] - shift] to `total` (q, q), in one call for many rows.
+
+    Args:
+        X: (d, n), each feature contiguous, float64 or float32.
+        y: (n,), likewise.
+        weight: (n,), or (0,) when all are 1.
+        shift: (d+1,).
+        z: (q, rows) zeros, as work space for so many rows at a time; q is a multiple of 4, at least d + 2.
+        total: see above.
+    """
+    d, n = X.shape
+    rows = z.shape[1]
+    for start in range(0, n, rows):
+        m = min(rows, n - start)
+        for j in range(d + 2):
+            s = shift[j - 1] if j > 0 else 0.0
+            row = z[j]  # work space of one layout throughout is what lets the loops become vector instructions
+            if j == 0:
+                row[:m] = 1.0
+            elif j <= d:
+                x = X[j - 1]
+                for i in range(m):
+                    row[i] = x[start + i] - s
+            else:
+                for i in range(m):
+                    row[i] = y[start + i] - s
+            row[m:] = 0.0
+        if weight.size:
+            for i in range(m):
+                root = np.sqrt(weight[start + i])
+                for j in range(d + 2):
+                    z[j, i] *= root
+        add_products(z, total)
+
+
+@compiled
+def mirror(matrix: Any) -> None:
+    """Copy what is above the diagonal of `matrix` (q, q) below it, tile by tile so that both stay in the cache."""
+    q = matrix.shape[0]
+    for a in range(0, q, 32):
+        for b in range(a, q, 32):
+            for i in range(a, min(a + 32, q)):
+                for j in range(max(b, i + 1), min(b + 32, q)):
+                    matrix[j, i] = matrix[i, j]
 
 
 @compiled

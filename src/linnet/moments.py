@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 
 from linnet.block import Block, Float64s, InputError
-from linnet.kernels import add_products, centre
+from linnet.kernels import mirror, narrow_gram
 from linnet.normal import NormalEquations
 from linnet.solution import Solution
 
@@ -22,8 +22,10 @@ Precision = Literal["float64", "exact"]
 
 WIDE = 512
 """Features beyond which products are large enough for BLAS to use its own threads well."""
-NARROW = 60
+NARROW = 128
 """Features up to which our own kernel outruns BLAS, when each feature lies contiguous."""
+SERIAL = 32, 256
+"""Features between which BLAS would use threads to solve, without gain: they keep a processor busy long after."""
 PARALLEL = 1_000_000
 """Numbers in a block from which it is worth starting threads."""
 
@@ -75,7 +77,11 @@ class Moments(ABC):
         Raises:
             InputError: there are no rows, or a weight lies outside float64's range.
         """
-        return self.normal(intercept).solve(l2)
+        equations = self.normal(intercept)
+        if SERIAL[0] < self.features <= SERIAL[1]:
+            with one_thread_blas():
+                return equations.solve(l2)
+        return equations.solve(l2)
 
     @property
     def condition(self) -> float:
@@ -197,40 +203,33 @@ def _gram(block: Block, shift: Float64s) -> Float64s:
     d = block.features
     rows = min(1024 if d <= WIDE else 2048, block.rows)
     by_feature = abs(block.X.strides[0]) < abs(block.X.strides[1])
-    narrow = by_feature and d <= NARROW
-    q = -(-(d + 2) // 4) * 4 if narrow else d + 2  # the kernel takes features in fours
+    q = -(-(d + 2) // 8) * 8  # whole vector registers: the rest stays 0
     total = np.zeros((q, q))
-    product = np.empty((q, q) if not narrow and d <= WIDE else 0)
-    buffer = np.zeros((q, rows)) if by_feature else np.empty((rows, q)).T
+    buffer = np.zeros((q, rows)) if by_feature else np.zeros((rows, q)).T
+    if by_feature and d <= NARROW:
+        weight = np.empty(0) if block.weight is None else block.weight
+        narrow_gram(block.X.T, block.y, weight, shift, buffer, total)
+        mirror(total)
+        return total[: d + 2, : d + 2]
+    product = np.empty((q, q) if d <= WIDE else 0)
     with np.errstate(all="ignore"):  # what leaves float64's range is seen in the sums
         for i in range(0, block.rows, rows):
-            z = buffer[:, : min(rows, block.rows - i)]
-            _centred(block, slice(i, i + z.shape[1]), shift, by_feature, z)
-            if narrow:
-                add_products(z, total)
-            elif d <= WIDE:
+            part = slice(i, min(i + rows, block.rows))
+            z = buffer[:, : part.stop - part.start]
+            z[0] = 1.0
+            np.subtract(block.X[part], shift[:d], out=z[1 : d + 1].T)
+            np.subtract(block.y[part], shift[d], out=z[d + 1])
+            if block.weight is not None:
+                z[: d + 2] *= np.sqrt(block.weight[part])
+            if d <= WIDE:
                 np.matmul(z, z.T, out=product)
                 total += product
             else:  # adds in place, which saves three trips through memory for each piece
                 a = z.T if by_feature else z
                 total = dsyrk(1.0, a, trans=by_feature, beta=1.0, c=total.T, overwrite_c=1, lower=1).T
-    if narrow or d > WIDE:  # only the upper triangle is there
-        total = np.triu(total) + np.triu(total, 1).T
+    if d > WIDE:  # only the upper triangle is there
+        mirror(total)
     return total[: d + 2, : d + 2]
-
-
-def _centred(block: Block, part: slice, shift: Float64s, by_feature: bool, z: Float64s) -> None:
-    """Write [1, [X, y] - shift]·√w of some rows into z, shape (d+2 or more, rows)."""
-    assert block.y is not None
-    d = block.features
-    z[0] = 1.0
-    if by_feature:
-        centre(block.X[part].T, shift, z[1 : d + 1])
-    else:
-        np.subtract(block.X[part], shift[:d], out=z[1 : d + 1].T)
-    np.subtract(block.y[part], shift[d], out=z[d + 1])
-    if block.weight is not None:
-        z[: d + 2] *= np.sqrt(block.weight[part])
 
 
 def in_chunks(block: Block, work: Callable[[Block], T], parallel: int) -> list[T]:
@@ -256,7 +255,7 @@ def in_chunks(block: Block, work: Callable[[Block], T], parallel: int) -> list[T
     threads = min(thread_count(), len(chunks))
     if threads <= 1 or block.X.size < parallel:
         return [work(chunk) for chunk in chunks]
-    with _one_thread_blas(), ThreadPoolExecutor(threads) as pool:
+    with one_thread_blas(), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, chunks))
 
 
@@ -271,7 +270,7 @@ def thread_count() -> int:
 _blas: list[Any] = []
 
 
-def _one_thread_blas() -> Any:
+def one_thread_blas() -> Any:
     """A context in which BLAS leaves threading to us: its own threads gain little on tall, narrow products."""
     from threadpoolctl import ThreadpoolController
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
 from linnet.double_double import add_diagonal, back_substitute, cholesky, divide, multiply, square_upper
+from linnet.kernels import mirror
 from linnet.solution import Solution, ldexp
 
 Doubled = tuple[Float64s, Float64s]
@@ -125,9 +126,9 @@ def _by_lapack(equations: NormalEquations, ridge: Float64s) -> Solution | None:
     c = equations.matrix[0][:d, d]
     beta, _ = dpotrs(U, c)
     residual = equations.matrix[0][d, d] - c @ beta - ridge @ beta**2
-    upper, _ = dpotri(U)
-    inverse = upper + upper.T  # below its diagonal `upper` is 0
-    inverse.flat[:: d + 1] /= 2
+    inverse, _ = dpotri(U)
+    mirror(inverse)
+    inverse = inverse.T  # symmetric, and now in the order of everything else
     if ridge.any():
         inverse = inverse @ C @ inverse
     mean = equations.mean[0]
@@ -331,22 +332,24 @@ def _condition(equations: NormalEquations, ridge: Float64s, inverse: Float64s) -
     sd = np.sqrt(equations.diagonal[:d])
     if not sd.all():
         return math.inf
-    R = equations.matrix[0][:d, :d] / (sd[:, None] * sd)
+    C = equations.matrix[0][:d, :d]
     if ridge.any():
-        low, high = np.linalg.eigvalsh(R)[[0, -1]]
+        low, high = np.linalg.eigvalsh(C / (sd[:, None] * sd))[[0, -1]]
         return math.sqrt(high / low) if low > 0 else math.inf
-    # the largest eigenvalue of the inverse keeps its digits where the smallest of R itself would have lost them
-    return math.sqrt(_largest_eigenvalue(R) * _largest_eigenvalue(inverse * (sd[:, None] * sd)))
+    # the largest eigenvalue of the inverse keeps its digits where the smallest of C itself would have lost them
+    return math.sqrt(_largest_eigenvalue(C, 1.0 / sd) * _largest_eigenvalue(inverse, sd))
 
 
-def _largest_eigenvalue(A: Float64s) -> float:
-    """Of a symmetric matrix; by Lanczos iteration, to two digits, when it is large."""
-    if len(A) <= 256:
-        return float(np.linalg.eigvalsh(A)[-1])
-    from scipy.sparse.linalg import eigsh
+def _largest_eigenvalue(A: Float64s, scale: Float64s) -> float:
+    """Of the symmetric matrix A_ij·scale_i·scale_j; by Lanczos iteration, to two digits, when it is large."""
+    d = scale.size
+    if d <= 256:
+        return float(np.linalg.eigvalsh(A * (scale[:, None] * scale))[-1])
+    from scipy.sparse.linalg import LinearOperator, eigsh
 
-    start = np.cos(np.arange(len(A), dtype=np.float64))
-    return float(eigsh(A, k=1, which="LA", tol=1e-2, v0=start, return_eigenvectors=False)[0])
+    operator = LinearOperator((d, d), matvec=lambda x: scale * (A @ (scale * x.ravel())), dtype=np.float64)
+    start = np.cos(np.arange(d, dtype=np.float64))
+    return float(eigsh(operator, k=1, ncv=8, which="LA", tol=1e-2, v0=start, return_eigenvectors=False)[0])
 
 
 def _multiply(A: Doubled, B: Doubled, onto: Doubled | None = None) -> Doubled:
