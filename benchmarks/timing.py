@@ -33,6 +33,9 @@ class Contender:
     runs: int
 
 
+PAUSE = 0.1  # seconds, in which BLAS threads of the contender before, which wait busily for more work, go to sleep
+
+
 def medians(contenders: Sequence[Contender]) -> dict[str, float]:
     """Median seconds of each contender. They take turns, A B C A B C, so that a busy minute slows all of them."""
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
@@ -40,6 +43,7 @@ def medians(contenders: Sequence[Contender]) -> dict[str, float]:
         for contender in contenders:
             if turn < contender.runs:
                 gc.collect()
+                time.sleep(PAUSE)
                 start = time.perf_counter()
                 own_clock = contender.run()
                 elapsed = time.perf_counter() - start

@@ -173,7 +173,8 @@ class Float64Moments(Moments):
         s, products = self.gram[0, 1:], self.gram[1:, 1:]
         offset, mean = self.shift, s / total
         if intercept:
-            C = products - np.outer(s, mean)
+            C = np.outer(-s, mean)  # from here in place: wide tables would spend their time on copies
+            C += products
         else:
             C = products + np.outer(offset, s) + np.outer(s, offset) + total * np.outer(offset, offset)
         diagonal = np.maximum(C.diagonal(), 0.0)
@@ -181,13 +182,15 @@ class Float64Moments(Moments):
         half = np.where(diagonal > 0, (np.frexp(diagonal)[1] + 1) // 2, 0).astype(np.int64)
         scale = np.ldexp(1.0, -half)
         zeros = np.zeros_like(mean)
+        C *= scale[:, None]
+        C *= scale
         before = np.maximum(products.diagonal(), total * mean**2)
         cancelled = np.divide(before, diagonal, out=np.ones_like(before), where=diagonal > 0).max()
         return NormalEquations(
             n=self.n,
             total=total,
             intercept=intercept,
-            matrix=(C * scale[:, None] * scale, np.zeros_like(C)),
+            matrix=(C, np.zeros_like(C)),
             mean=((offset + mean) * scale if intercept else zeros, zeros),
             exponents=half,
             factor=1.0,
