@@ -20,6 +20,8 @@ from linnet.solution import Solution
 T = TypeVar("T")
 Precision = Literal["float64", "exact"]
 
+FLOAT64_FLOOR = 2.0**-48
+"""Relative error that float64 sums may leave on a pivot, where centring cancels nothing."""
 WIDE = 512
 """Features beyond which products are large enough for BLAS to use its own threads well."""
 NARROW = 128
@@ -195,7 +197,7 @@ class Float64Moments(Moments):
             exponents=half,
             factor=1.0,
             raw=diagonal * scale * scale + total * ((offset + mean) * scale) ** 2,
-            floor=min(2.0**-48 * max(float(cancelled), 1.0), 1.0),
+            floor=min(FLOAT64_FLOOR * max(float(cancelled), 1.0), 1.0),
             precision="float64",
         )
 

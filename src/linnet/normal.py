@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ ROUNDING = 2.0**-100
 """Square of 2^-50, eight times the relative rounding error of a float64 number: columns that differ by less than their
 own rounding cannot be told apart."""
 EXTREMES = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
+"""What a dependency's coefficients are cut to where they leave float64's range."""
 NEGLIGIBLE = 1e-9
 """Standardised coefficients of a dependency below this are rounding, not part of it."""
 
@@ -35,7 +36,7 @@ class NormalEquations:
         n: rows with a weight above 0.
         total: sum of the row weights.
         intercept: whether z was centred; otherwise the mean is 0.
-        matrix: (d+1, d+1), upper triangle; the target is last.
+        matrix: (d+1, d+1), symmetric; the target is last.
         mean: (d+1,), in units of 2^k.
         exponents: (d+1,).
         factor: see above.
@@ -92,21 +93,14 @@ class NormalEquations:
         by = np.r_[by, 0]
         down = np.ldexp(1.0, -by)
         outer = down[:, None] * down
-        return (
-            NormalEquations(
-                n=self.n,
-                total=self.total,
-                intercept=self.intercept,
-                matrix=(self.matrix[0] * outer, self.matrix[1] * outer),
-                mean=(self.mean[0] * down, self.mean[1] * down),
-                exponents=self.exponents + by,
-                factor=self.factor,
-                raw=self.raw * down * down,
-                floor=self.floor,
-                precision=self.precision,
-            ),
-            ridge,
+        eased = replace(
+            self,
+            matrix=(self.matrix[0] * outer, self.matrix[1] * outer),
+            mean=(self.mean[0] * down, self.mean[1] * down),
+            exponents=self.exponents + by,
+            raw=self.raw * down * down,
         )
+        return eased, ridge
 
 
 def _by_lapack(equations: NormalEquations, ridge: Float64s) -> Solution | None:
@@ -156,21 +150,21 @@ def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
     rows = np.flatnonzero(kept)
     square, right = np.ix_(rows, rows), np.ix_(rows, np.r_[d, np.flatnonzero(~kept)])
     U = np.ascontiguousarray(hi[square]), np.ascontiguousarray(lo[square])
-    V = np.eye(rows.size), np.zeros((rows.size, rows.size))
-    back_substitute(*U, *V)
     X = np.ascontiguousarray(hi[right]), np.ascontiguousarray(lo[right])
     back_substitute(*U, *X)
     beta, reproduce = (X[0][:, 0].copy(), X[1][:, 0].copy()), X[0][:, 1:]
     residual = hi[d, d] - float(ridge[rows] @ beta[0] ** 2)
     if residual <= equations.floor * equations.diagonal[d]:
         residual = 0.0
-    inverse = np.empty((rows.size, rows.size)), np.empty((rows.size, rows.size))
-    square_upper(*V, *inverse)
-    mean = equations.mean
-    if ridge.any():
-        inverse = _shrunk(equations, ridge, inverse, square)
     if not kept.all():
         return _least(equations, ridge, kept, beta[0], U[0], reproduce, residual)
+    V = np.eye(d), np.zeros((d, d))
+    back_substitute(*U, *V)
+    inverse = np.empty((d, d)), np.empty((d, d))
+    square_upper(*V, *inverse)
+    if ridge.any():
+        inverse = _shrunk(equations, ridge, inverse)
+    mean = equations.mean
     m = mean[0][:d], mean[1][:d]
     h = _multiply(inverse, m)
     bias = _multiply(
@@ -190,13 +184,14 @@ def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
     )
 
 
-def _shrunk(equations: NormalEquations, ridge: Float64s, A: Doubled, square: tuple[NDArray[np.intp], ...]) -> Doubled:
+def _shrunk(equations: NormalEquations, ridge: Float64s, A: Doubled) -> Doubled:
     """Covariance of ridge weights per unit of residual variance: A·C·A, for A = (C + R)⁻¹; which is A - A·R·A too.
 
     The first cancels when C is nearly singular, the second when R is much larger than C.
     """
-    C = equations.matrix[0][square], equations.matrix[1][square]
-    R = np.diag(ridge[square[1][0]])
+    d = equations.features
+    C = equations.matrix[0][:d, :d], equations.matrix[1][:d, :d]
+    R = np.diag(ridge)
     if (C[0] < R).diagonal().any():
         hi, lo = _multiply(_multiply(A, C), A)
     else:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from linnet.block import Block, InputError
 from linnet.losses import Squared
-from linnet.moments import Float64Moments, Moments, Precision
+from linnet.moments import FLOAT64_FLOOR, Float64Moments, Moments, Precision
 from linnet.objective import Objective
 from linnet.solution import Solution
 from linnet.solvers.solver import Solver, Step
@@ -100,7 +100,7 @@ def holds(solution: Solution) -> bool:
     equations = solution.equations
     if equations.precision == "exact":
         return True
-    cancelled = equations.floor / 2.0**-48
+    cancelled = equations.floor / FLOAT64_FLOOR
     return (
         not solution.dependencies
         and not math.isnan(solution.unexplained)
