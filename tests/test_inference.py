@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
+import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import linnet
-from linnet.block import InputError
+from linnet.block import Block, InputError
 from linnet.inference import Uncertainty, f_upper, t_quantile, t_two_sided
+from linnet.moments import Moments
 
 Floats = NDArray[np.float64]
 KINDS = ["classical", "hc0", "hc1", "hc2", "hc3"]
@@ -59,6 +64,73 @@ def test_uncertainty_by_hand() -> None:
     assert np.isnan(uncertainty.covariance(np.array([True, True]), False)[0]).all()
     sd = uncertainty.prediction_sd(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, -1.0]]))
     assert sd == pytest.approx([1.0, np.sqrt(1 + 4), np.sqrt(1 + 4 + 16 - 2 * 4)])
+
+
+def test_correlations_are_worked_out_when_first_asked_for() -> None:
+    calls: list[int] = []
+
+    def correlation() -> Floats:
+        calls.append(1)
+        return np.eye(3)
+
+    uncertainty = Uncertainty(np.array([3.0, 1.0, 2.0]), correlation)
+    assert uncertainty.sd.tolist() == [3, 1, 2]
+    assert not calls
+    assert uncertainty.correlation is uncertainty.correlation
+    assert len(calls) == 1
+    copy = pickle.loads(pickle.dumps(Uncertainty(uncertainty.sd, correlation)))
+    assert copy.sd.tolist() == [3, 1, 2]
+    assert copy.correlation.tolist() == np.eye(3).tolist()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_many_features(order: Any, rng: np.random.Generator) -> None:
+    """More than our own kernels take: weights, errors, covariance and condition against NumPy."""
+    n = 900
+    X = np.asarray(rng.standard_normal((n, 520)) + rng.uniform(-9, 9, 520), order=order)
+    y = X @ rng.standard_normal(520) + rng.standard_normal(n)
+    design = np.column_stack([np.ones(n), X])
+    inverse = np.linalg.inv(design.T @ design)
+    weights = np.linalg.lstsq(design, y)[0]
+    variance = np.sum((y - design @ weights) ** 2) / (n - 521)
+    fit = linnet.fit(X, y, precision="float64")
+    assert fit.coefficients == pytest.approx(weights, rel=1e-8)
+    errors = np.sqrt(variance * inverse.diagonal())
+    assert np.r_[fit.bias_std_error, fit.std_errors] == pytest.approx(errors, rel=1e-9)
+    assert fit.condition == pytest.approx(np.linalg.cond((X - X.mean(0)) / X.std(0)), rel=1e-2)
+    low, high = fit.predict(X[:5], interval=0.9, kind="confidence")[:, 1:].T
+    sd = np.sqrt(variance * np.sum(design[:5] @ inverse * design[:5], axis=1))
+    assert high - low == pytest.approx(2 * stats.t.ppf(0.95, n - 521) * sd, rel=1e-9)
+    assert fit.covariance == pytest.approx(variance * inverse, rel=1e-8, abs=1e-9 * np.max(errors) ** 2)
+
+
+def test_an_uncertainty_keeps_nothing_of_its_solution_but_one_matrix(rng: np.random.Generator) -> None:
+    solution = Moments.of(Block(rng.standard_normal((50, 3)), rng.standard_normal(50), None)).solve()
+    uncertainty = solution.uncertainty()
+    equations, basis = weakref.ref(solution.equations.matrix[0]), weakref.ref(solution.basis)
+    del solution
+    gc.collect()
+    assert equations() is None
+    assert basis() is not None
+    assert uncertainty is not None
+    assert uncertainty.correlation.shape == (5, 5)
+    gc.collect()
+    assert basis() is None
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_what_is_copied_or_saved_before_anybody_looks_is_the_same(
+    table: tuple[Floats, Floats, Floats], precision: Any, l2: float, tmp_path: Path
+) -> None:
+    X, y, _ = table
+    fit = linnet.fit(X, y, precision=precision, l2=l2)
+    copy = pickle.loads(pickle.dumps(fit))
+    fresh = linnet.fit(X, y, precision=precision, l2=l2)
+    fresh.save(tmp_path / "model.json")
+    for other in (copy, linnet.load(tmp_path / "model.json")):
+        assert other.covariance.tobytes() == fit.covariance.tobytes()
+        assert other.predict(X, interval=0.9).tobytes() == fit.predict(X, interval=0.9).tobytes()
 
 
 @pytest.fixture

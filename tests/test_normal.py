@@ -265,11 +265,28 @@ def test_a_weight_outside_the_range_is_refused(precision: Precision, rng: np.ran
             solve(X * 1e300, y * 1e-300, None, True, 0.0, precision)
 
 
-def test_condition_of_many_columns_by_lanczos(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_condition_of_many_columns_by_lanczos(precision: Precision, rng: np.random.Generator) -> None:
     X = rng.standard_normal((700, 300)) @ np.diag(np.logspace(0, 3, 300)) + rng.standard_normal((700, 1))
     Z = (X - X.mean(0)) / X.std(0)
-    solution = solve(X, X[:, 0] + rng.standard_normal(700), None, True, 0.0, "float64")
+    solution = solve(X, X[:, 0] + rng.standard_normal(700), None, True, 0.0, precision)
     assert solution.condition == pytest.approx(np.linalg.cond(Z), rel=1e-3)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+@pytest.mark.parametrize(("name", "l2"), [("plain", 0.0), ("plain", 0.1), ("pair", 0.0), ("all constant", 0.0)])
+def test_the_covariance_agrees_with_the_variances(
+    name: str, l2: float, precision: Precision, intercept: bool, rng: np.random.Generator
+) -> None:
+    """Whichever way each is worked out; and it is symmetric to the last bit, since half of it is saved."""
+    X, y = problem(name, rng)[:2] if name in CASES else deficient(name, rng)
+    solution = solve(X, y, None, intercept, l2, precision)
+    covariance = solution.covariance()
+    assert covariance.diagonal() == pytest.approx(solution.variances, rel=1e-13)
+    assert covariance.tobytes() == covariance.T.tobytes()
+    assert covariance[:2, 1].tolist() == [covariance[1, 1]] * 2
+    assert bool(covariance[:2].any()) == intercept
 
 
 def test_condition_with_ridge_is_still_that_of_the_design(rng: np.random.Generator) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from linnet.block import Float64s, InputError
 SUMMARY_ROWS = 2  # bias, value at the centre
 
 
-@dataclass(frozen=True, eq=False)
 class Uncertainty:
     """The joint covariance of [bias, value at the centre, weights], d + 2 of them.
 
@@ -26,8 +26,21 @@ class Uncertainty:
         correlation: shape (d+2, d+2).
     """
 
-    sd: Float64s
-    correlation: Float64s
+    def __init__(self, sd: Float64s, correlation: Float64s | Callable[[], Float64s]) -> None:
+        """Correlations that take long to work out may be given as what works them out, which is done when asked for."""
+        self.sd = sd
+        self._correlation = correlation
+
+    @property
+    def correlation(self) -> Float64s:
+        """See above."""
+        held = self._correlation
+        if not isinstance(held, np.ndarray):
+            held = self._correlation = held()
+        return held
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.sd, self.correlation)
 
     def covariance(self, identified: NDArray[np.bool_], bias_identified: bool) -> Float64s:
         """Covariance of [bias, weights], shape (d+1, d+1); NaN in rows and columns that are not identified."""

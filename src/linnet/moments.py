@@ -127,7 +127,8 @@ class Float64Moments(Moments):
                 if block.rows:
                     w = np.ones(block.y[first].size) if block.weight is None else block.weight[first]
                     w = w / w.sum() if w.any() else w
-                    shift[:d] = w @ block.X[first]
+                    # not by NumPy's BLAS, whose threads would then wait busily beside those of SciPy's
+                    shift[:d] = np.einsum("i,ij->j", w, block.X[first])
                     shift[d] = w @ block.y[first]
             if d > WIDE:
                 gram = _gram(block, shift)
@@ -192,7 +193,7 @@ class Float64Moments(Moments):
             n=self.n,
             total=total,
             intercept=intercept,
-            matrix=(C, np.zeros_like(C)),
+            matrix=(C, np.zeros(C.shape)),  # zeros that take no memory until they are looked at
             mean=((offset + mean) * scale if intercept else zeros, zeros),
             exponents=half,
             factor=1.0,
@@ -206,7 +207,7 @@ def _gram(block: Block, shift: Float64s) -> Float64s:
     """Sums of w·z·zᵀ over z = [1, [X, y] - shift], piece by piece so that a piece stays in the cache."""
     assert block.y is not None
     d = block.features
-    rows = min(1024 if d <= WIDE else 2048, block.rows)
+    rows = min(1024 if d <= WIDE else 768, block.rows)  # 768 is twice what OpenBLAS takes at once
     by_feature = abs(block.X.strides[0]) < abs(block.X.strides[1])
     q = -(-(d + 2) // 8) * 8  # whole vector registers: the rest stays 0
     total = np.zeros((q, q))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
 from linnet.double_double import add_diagonal, back_substitute, cholesky, divide, multiply, square_upper
-from linnet.kernels import mirror
-from linnet.solution import Solution, ldexp
+from linnet.solution import Solution, joint_covariance, ldexp, square
 
 Doubled = tuple[Float64s, Float64s]
 """Double-double numbers: an unevaluated sum hi + lo of two arrays of one shape."""
@@ -23,6 +23,8 @@ EXTREMES = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 """What a dependency's coefficients are cut to where they leave float64's range."""
 NEGLIGIBLE = 1e-9
 """Standardised coefficients of a dependency below this are rounding, not part of it."""
+DENSE = 256
+"""Features up to which all eigenvalues take no longer than the largest alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,8 @@ class NormalEquations:
 
 def _by_lapack(equations: NormalEquations, ridge: Float64s) -> Solution | None:
     """Solve in float64; None when a pivot is small enough for rounding to have made it."""
-    from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
+    from scipy.linalg.blas import dtrmv
+    from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
     d = equations.features
     C = equations.matrix[0][:d, :d]
@@ -120,20 +123,26 @@ def _by_lapack(equations: NormalEquations, ridge: Float64s) -> Solution | None:
     c = equations.matrix[0][:d, d]
     beta, _ = dpotrs(U, c)
     residual = equations.matrix[0][d, d] - c @ beta - ridge @ beta**2
-    inverse, _ = dpotri(U)
-    mirror(inverse)
-    inverse = inverse.T  # symmetric, and now in the order of everything else
-    if ridge.any():
-        inverse = inverse @ C @ inverse
+    V, _ = dtrtri(U, overwrite_c=1)
     mean = equations.mean[0]
-    h = inverse @ mean[:d]
+    inverse: Float64s | None = None
+    if ridge.any():
+        inverse = square(V)
+        inverse = inverse @ C @ inverse
+        inverse = (inverse + inverse.T) / 2
+        h = inverse @ mean[:d]
+        reach = mean[:d] @ h
+    else:
+        half = dtrmv(V, mean[:d], trans=1)
+        h = dtrmv(V, half)
+        reach = half @ half
     return _solution(
         equations,
         ridge,
         beta,
         float(mean[d] - mean[:d] @ beta),
-        (np.arange(d), U, None),
-        (inverse, h, float(mean[:d] @ h)),
+        (np.arange(d), V, None),
+        (inverse, h, float(reach)),
         max(float(residual), 0.0),
         np.ones(d, np.bool_),
     )
@@ -177,7 +186,7 @@ def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
         ridge,
         beta[0],
         -float(bias[0][0]),
-        (rows, U[0], None),
+        (rows, np.asfortranarray(V[0]), None),
         (inverse[0], h[0], float(reach[0][0])),
         residual,
         kept,
@@ -213,7 +222,7 @@ def _least(
     `beta` (r,) holds the scaled weights of the kept columns when the others are left out, `U` (r, r) their
     Cholesky factor, `reproduce` (r, d-r) the scaled coefficients by which they reproduce the left-out ones.
     """
-    from scipy.linalg import solve_triangular
+    from scipy.linalg.lapack import dtrtri
 
     d = equations.features
     among, left_out = np.flatnonzero(kept), np.flatnonzero(~kept)
@@ -228,7 +237,8 @@ def _least(
     blend[left_out] = gain
     blend = np.divide(blend * sd[among], sd[:, None], out=np.zeros_like(blend), where=varies[:, None])
     full = blend @ beta
-    spread = solve_triangular(U, blend.T, trans="T").T if among.size else blend
+    basis = dtrtri(U)[0] if among.size else U
+    spread = blend @ basis
     mean = equations.mean[0]
     inverse = spread @ spread.T
     h = inverse @ mean[:d]
@@ -256,7 +266,7 @@ def _least(
         ridge,
         full,
         float(mean[d] - mean[:d] @ full),
-        (among, U, blend),
+        (among, basis, blend),
         (inverse, h, float(mean[:d] @ h)),
         residual,
         identified,
@@ -271,7 +281,7 @@ def _solution(
     beta: Float64s,
     bias: float,
     factors: tuple[NDArray[np.intp], Float64s, Float64s | None],
-    errors: tuple[Float64s, Float64s, float],
+    errors: tuple[Float64s | None, Float64s, float],
     residual: float,
     identified: NDArray[np.bool_],
     dependencies: tuple[tuple[int, Float64s, float], ...] = (),
@@ -279,7 +289,8 @@ def _solution(
 ) -> Solution:
     """Bring what was solved into the data's units.
 
-    `factors` are the Solution's kept, root and blend; `errors` inverse (d, d), inverse·mean and mean·inverse·mean.
+    `factors` are the Solution's kept, basis and blend; `errors` inverse (d, d), inverse·mean and mean·inverse·mean,
+    where an inverse of None stands for basis·basisᵀ, which is then multiplied out only when somebody asks for it.
     """
     d = equations.features
     power = int(equations.exponents[d]) - equations.exponents[:d]
@@ -294,15 +305,12 @@ def _solution(
             "rescale that feature or the target."
         )
     inverse, h, reach = errors
-    full = np.zeros((d + 2, d + 2))
-    full[2:, 2:] = inverse
-    full[0, 2:] = full[2:, 0] = -h
+    basis = factors[1]
+    own = np.einsum("ij,ij->i", basis, basis) if inverse is None else inverse.diagonal()
     # the value at the centre is as certain as a mean; the bias adds what the weights contribute on the way to 0
-    full[:2, :2] = equations.factor / equations.total
-    full[0, 0] += reach
+    centre = equations.factor / equations.total
     if not equations.intercept:
-        full[:2] = full[:, :2] = 0.0
-        bias = 0.0
+        bias = centre = 0.0  # the mean is 0, and with it h and reach
     return Solution(
         equations=equations,
         ridge=ridge,
@@ -313,15 +321,16 @@ def _solution(
         dependencies=dependencies,
         scaled_weights=beta,
         kept=factors[0],
-        root=factors[1],
+        basis=basis,
         blend=factors[2],
-        inverse=full,
+        variances=np.maximum(np.r_[centre + reach, centre, own], 0.0),
+        covariance=joint_covariance(basis if inverse is None else inverse, inverse is None, -h, centre, reach),
         residual=float(residual),
-        condition=math.inf if dependencies else _condition(equations, ridge, inverse),
+        condition=math.inf if dependencies else _condition(equations, ridge, basis),
     )
 
 
-def _condition(equations: NormalEquations, ridge: Float64s, inverse: Float64s) -> float:
+def _condition(equations: NormalEquations, ridge: Float64s, V: Float64s) -> float:
     """Condition number of the standardised design: the root of that of the correlation matrix."""
     d = equations.features
     sd = np.sqrt(equations.diagonal[:d])
@@ -332,18 +341,24 @@ def _condition(equations: NormalEquations, ridge: Float64s, inverse: Float64s) -
         low, high = np.linalg.eigvalsh(C / (sd[:, None] * sd))[[0, -1]]
         return math.sqrt(high / low) if low > 0 else math.inf
     # the largest eigenvalue of the inverse keeps its digits where the smallest of C itself would have lost them
-    return math.sqrt(_largest_eigenvalue(C, 1.0 / sd) * _largest_eigenvalue(inverse, sd))
+    if d <= DENSE:
+        W = V * sd[:, None]
+        high, inverse_low = (float(np.linalg.eigvalsh(A)[-1]) for A in (C / (sd[:, None] * sd), W @ W.T))
+    else:
+        from scipy.linalg.blas import dsymv, dtrmv  # SciPy's BLAS throughout: NumPy's has threads of its own
+
+        whole, unit = equations.matrix[0].T, np.r_[1.0 / sd, 0.0]  # with the target, since a part would be copied
+        high = _largest_eigenvalue(lambda x: unit * dsymv(1.0, whole, unit * x), d + 1)
+        inverse_low = _largest_eigenvalue(lambda x: sd * dtrmv(V, dtrmv(V, sd * x, trans=1)), d)
+    return math.sqrt(high * inverse_low)
 
 
-def _largest_eigenvalue(A: Float64s, scale: Float64s) -> float:
-    """Of the symmetric matrix A_ij·scale_i·scale_j; by Lanczos iteration, to two digits, when it is large."""
-    d = scale.size
-    if d <= 256:
-        return float(np.linalg.eigvalsh(A * (scale[:, None] * scale))[-1])
+def _largest_eigenvalue(multiply: Callable[[Float64s], Float64s], size: int) -> float:
+    """Of the symmetric matrix with which `multiply` multiplies a vector; by Lanczos iteration, to two digits."""
     from scipy.sparse.linalg import LinearOperator, eigsh
 
-    operator = LinearOperator((d, d), matvec=lambda x: scale * (A @ (scale * x.ravel())), dtype=np.float64)
-    start = np.cos(np.arange(d, dtype=np.float64))
+    operator = LinearOperator((size, size), matvec=lambda x: multiply(x.ravel()), dtype=np.float64)
+    start = np.cos(np.arange(size, dtype=np.float64))
     return float(eigsh(operator, k=1, ncv=8, which="LA", tol=1e-2, v0=start, return_eigenvectors=False)[0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Float64s
 from linnet.inference import Uncertainty
+from linnet.kernels import mirror
 from linnet.sources.source import Source
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ class Solution:
             and the constant, in the columns' own units.
         scaled_weights: (d,).
         kept: (r,), indices of columns that are independent of those before them.
-        root: (r, r), the upper triangular Cholesky factor of the scaled equations of those columns.
+        basis: (r, r), upper triangular, the inverse of the Cholesky factor of the scaled equations of those columns:
+            in it their Gram matrix is the identity.
         blend: (d, r), what turns weights of the kept columns alone into the smallest ones; None if all are kept.
-        inverse: (d+2, d+2), scaled covariance of [bias, value at the centre, weights] per unit of residual variance.
+        variances: (d+2,), scaled, of [bias, value at the centre, weights] per unit of residual variance.
+        covariance: gives their covariance, (d+2, d+2), which few look at and which takes as long as the solution.
         residual: scaled residual sum of squares.
         condition: of the standardised design; infinite when rank deficient.
     """
@@ -53,9 +57,10 @@ class Solution:
     dependencies: tuple[tuple[int, Float64s, float], ...]
     scaled_weights: Float64s
     kept: NDArray[np.intp]
-    root: Float64s
+    basis: Float64s
     blend: Float64s | None
-    inverse: Float64s
+    variances: Float64s
+    covariance: Callable[[], Float64s]
     residual: float
     condition: float
 
@@ -65,18 +70,11 @@ class Solution:
         return self.kept.size
 
     @cached_property
-    def _inverse_root(self) -> Float64s:
-        """Inverse of `root`."""
-        from scipy.linalg.lapack import dtrtri
-
-        return np.asarray(dtrtri(self.root)[0]) if self.rank else self.root
-
-    @cached_property
     def df_model(self) -> float:
         """Degrees of freedom spent on the weights: their number, or with ridge the trace of the hat matrix."""
         if not self.ridge.any():
             return float(self.rank)
-        return float(self.rank - np.sum(self._inverse_root**2 * self.ridge[self.kept, None]))
+        return float(self.rank - np.sum(self.basis**2 * self.ridge[self.kept, None]))
 
     @property
     def df_residual(self) -> float:
@@ -124,7 +122,9 @@ class Solution:
         """Classical standard errors; None without degrees of freedom."""
         if not self.df_residual > 0:
             return None
-        return self._in_own_units(self.inverse, math.sqrt(self.residual / self.df_residual))
+        sd = self._in_own_units(np.sqrt(self.variances) * math.sqrt(self.residual / self.df_residual))
+        covariance = self.covariance  # alone, so that the Uncertainty does not keep the whole Solution
+        return Uncertainty(sd, lambda: _correlation(covariance()))
 
     def robust(self, source: Source, kind: str) -> Uncertainty | None:
         """Standard errors that hold when the residuals' variances differ, by one more pass over the rows.
@@ -146,7 +146,7 @@ class Solution:
         centre = self.centre
         power = {"hc0": 0, "hc1": 0, "hc2": 1, "hc3": 2}[kind]
         stretch = math.sqrt(equations.total / equations.factor)
-        basis = self._inverse_root * stretch
+        basis = self.basis * stretch
         meat = np.zeros((self.rank + 1, self.rank + 1))
         for block in source.blocks():
             assert block.y is not None
@@ -172,19 +172,62 @@ class Solution:
         pull[0, 1:] = -base * (equations.mean[0][:d] @ pull[2:, 1:])
         correction = equations.n / self.df_residual if kind == "hc1" else 1.0
         joint = pull @ meat @ pull.T
-        return self._in_own_units((joint + joint.T) / 2, math.sqrt(correction))
+        joint = (joint + joint.T) / 2
+        sd = np.sqrt(np.maximum(joint.diagonal(), 0.0)) * math.sqrt(correction)
+        return Uncertainty(self._in_own_units(sd), _correlation(joint))
 
-    def _in_own_units(self, joint: Float64s, times: float) -> Uncertainty:
-        """From the scaled covariance of [bias, value at the centre, weights] and a factor of the standard errors."""
-        sd = np.sqrt(np.maximum(joint.diagonal(), 0.0))
-        unit = np.where(sd > 0, sd, 1.0)
-        correlation = unit[:, None] * unit
-        np.divide(joint, correlation, out=correlation)
-        np.clip(correlation, -1.0, 1.0, out=correlation)
-        np.fill_diagonal(correlation, 1.0)
+    def _in_own_units(self, sd: Float64s) -> Float64s:
+        """Standard errors of [bias, value at the centre, weights], (d+2,), that are scaled."""
         powers = np.r_[0, 0, -self.equations.exponents[:-1]] + self.target_power
         with np.errstate(over="ignore", under="ignore"):
-            return Uncertainty(np.ldexp(sd * times, powers), correlation)
+            return np.asarray(np.ldexp(sd, powers))
+
+
+def _correlation(covariance: Float64s) -> Float64s:
+    """Correlations of a covariance matrix; 0 with what does not vary, 1 on the diagonal."""
+    sd = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
+    unit = np.where(sd > 0, sd, 1.0)
+    correlation = unit[:, None] * unit
+    np.divide(covariance, correlation, out=correlation)
+    np.clip(correlation, -1.0, 1.0, out=correlation)
+    np.fill_diagonal(correlation, 1.0)
+    return correlation
+
+
+def joint_covariance(
+    weights: Float64s, factored: bool, joined: Float64s, centre: float, reach: float
+) -> Callable[[], Float64s]:
+    """What writes out the covariance (d+2, d+2) of [bias, value at the centre, weights].
+
+    Of matrices it keeps only `weights` alive.
+
+    Args:
+        weights: (d, d), their covariance, or when `factored` the upper triangular V of which it is V·Vᵀ.
+        factored: see above.
+        joined: (d,), the covariance of the weights with the bias.
+        centre: the variance of the value at the centre.
+        reach: what the weights add to it in the variance of the bias.
+    """
+
+    def covariance() -> Float64s:
+        full = np.empty((joined.size + 2,) * 2)
+        full[2:, 2:] = square(weights) if factored else weights
+        full[0, 2:] = full[2:, 0] = joined
+        full[1, 2:] = full[2:, 1] = 0.0
+        full[:2, :2] = centre
+        full[0, 0] += reach
+        return full
+
+    return covariance
+
+
+def square(V: Float64s) -> Float64s:
+    """V·Vᵀ for an upper triangular V in Fortran's order."""
+    from scipy.linalg.lapack import dlauum
+
+    product, _ = dlauum(V)
+    mirror(product)
+    return np.asarray(product.T)  # symmetric, and now in the order of everything else
 
 
 def ldexp(x: float, e: int) -> float:
