@@ -1,45 +1,61 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from linnet.block import Block, InputError
-from linnet.losses import Loss, Squared
+from linnet.block import Block, Float64s, InputError
+from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
 from linnet.objective import Objective, residual
 from linnet.sources.arrays import ArraySource
 
-LOSSES = [Squared()]
+LOSSES = [Squared(), Absolute(), Huber(), Huber(0.3), Huber(1e3), Quantile(), Quantile(0.9), Quantile(1e-3)]
 POINTS = np.array([-1e3, -2.5, -1.0, -1e-3, 0.0, 1e-3, 0.7, 1.0, 42.0])
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
+residuals = st.floats(-1e150, 1e150)  # the square of more leaves float64
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def smooth(loss: Loss) -> tuple[Float64s, Float64s]:
+    """The points where a loss has two derivatives, and steps for central differences that reach no point where not."""
+    limit = {"squared": math.inf, "huber": getattr(loss, "delta", 0.0)}.get(loss.name, 0.0)
+    r = POINTS[np.abs(POINTS) != limit]
+    return r, 6e-6 * np.maximum(np.abs(r), 1e-3)
+
+
+@each_loss
 def test_slope_is_the_derivative_of_the_value(loss: Loss) -> None:
     """By central differences with a step of relative size eps^(1/3)."""
-    h = 6e-6 * np.maximum(np.abs(POINTS), 1.0)
-    numerical = (loss.value(POINTS + h) - loss.value(POINTS - h)) / (2 * h)
-    assert loss.slope(POINTS) == pytest.approx(numerical, rel=1e-8, abs=1e-9)
+    r, h = smooth(loss)
+    numerical = (loss.value(r + h) - loss.value(r - h)) / (2 * h)
+    assert loss.slope(r) == pytest.approx(numerical, rel=1e-8, abs=1e-9)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@each_loss
 def test_curvature_is_the_derivative_of_the_slope(loss: Loss) -> None:
-    h = 6e-6 * np.maximum(np.abs(POINTS), 1.0)
-    numerical = (loss.slope(POINTS + h) - loss.slope(POINTS - h)) / (2 * h)
-    assert loss.curvature(POINTS) == pytest.approx(numerical, rel=1e-8, abs=1e-9)
+    r, h = smooth(loss)
+    numerical = (loss.slope(r + h) - loss.slope(r - h)) / (2 * h)
+    assert loss.curvature(r) == pytest.approx(numerical, rel=1e-8, abs=1e-9)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@each_loss
 def test_a_loss_is_convex_with_its_minimum_at_0(loss: Loss) -> None:
     values = loss.value(POINTS)
     assert (values >= 0).all()
     assert loss.value(np.zeros(1))[0] == 0
     assert (loss.curvature(POINTS) >= 0).all()
-    assert (np.sign(loss.slope(POINTS)) == np.sign(POINTS)).all()
+    away = POINTS[POINTS != 0]
+    assert (np.sign(loss.slope(away)) == np.sign(away)).all()
+    assert (np.diff(loss.slope(POINTS)) >= 0).all()
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@each_loss
 def test_each_function_is_elementwise(loss: Loss) -> None:
     for function in (loss.value, loss.slope, loss.curvature):
         assert function(POINTS).shape == POINTS.shape
@@ -54,11 +70,149 @@ def test_squared_by_hand() -> None:
     assert Squared().curvature(r).tolist() == [1.0, 1.0, 1.0]
 
 
+def test_absolute_by_hand() -> None:
+    r = np.array([-3.0, 0.0, 2.0])
+    assert Absolute().value(r).tolist() == [3.0, 0.0, 2.0]
+    assert Absolute().slope(r).tolist() == [-1.0, 0.0, 1.0]
+    assert Absolute().curvature(r).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_huber_by_hand() -> None:
+    r = np.array([-3.0, -2.0, 0.0, 1.0, 4.0])
+    assert Huber(2.0).value(r).tolist() == [4.0, 2.0, 0.0, 0.5, 6.0]
+    assert Huber(2.0).slope(r).tolist() == [-2.0, -2.0, 0.0, 1.0, 2.0]
+    assert Huber(2.0).curvature(r).tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
+
+
+def test_quantile_by_hand() -> None:
+    r = np.array([-4.0, 0.0, 2.0])
+    assert Quantile(0.75).value(r).tolist() == [1.0, 0.0, 1.5]
+    assert Quantile(0.75).slope(r).tolist() == [-0.25, 0.25, 0.75]
+    assert Quantile(0.75).curvature(r).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.75])
+def test_quantile_is_least_at_the_quantile(q: float, rng: np.random.Generator) -> None:
+    """What the loss is for: of all constants, the sample's quantile costs least."""
+    y = rng.standard_normal(101)
+    costs = [float(Quantile(q).value(y - c).sum()) for c in y]
+    assert y[int(np.argmin(costs))] == np.quantile(y, q, method="inverted_cdf")
+
+
+@pytest.mark.parametrize("delta", [1.0, 0.3])
+def test_against_torch(delta: float) -> None:
+    """Values and slopes of torch's own losses, at kinks too; `MSELoss` has no factor of one half."""
+    torch = pytest.importorskip("torch")
+    near = [1e-300, delta, np.nextafter(delta, 9), np.nextafter(delta, 0)]
+    points = np.array([*POINTS, *near, *(-r for r in near)])
+    q = 0.8
+    pairs: list[tuple[Loss, Callable[[Any], Any]]] = [
+        (Squared(), lambda r: torch.nn.MSELoss(reduction="none")(r, torch.zeros_like(r)) / 2),
+        (Absolute(), lambda r: torch.nn.L1Loss(reduction="none")(r, torch.zeros_like(r))),
+        (Huber(delta), lambda r: torch.nn.HuberLoss(reduction="none", delta=delta)(r, torch.zeros_like(r))),
+        (Huber(delta), lambda r: delta * torch.nn.SmoothL1Loss(reduction="none", beta=delta)(r, torch.zeros_like(r))),
+        (Quantile(q), lambda r: torch.maximum(q * r, (q - 1) * r)),
+    ]
+    for loss, theirs in pairs:
+        r = torch.tensor(points, requires_grad=True)
+        values = theirs(r)
+        values.sum().backward()
+        assert loss.value(points) == pytest.approx(values.detach().numpy(), rel=1e-15, abs=0)
+        assert loss.slope(points) == pytest.approx(r.grad.numpy(), rel=4e-16, abs=1e-16)
+
+
+def bent(bend: tuple[float, float, float], r: float) -> float:
+    """The slope that a `bend` stands for, as the definition in `Loss` has it."""
+    tilt, steepness, limit = bend
+    if math.isinf(steepness):
+        return tilt + limit * ((r > 0) - (r < 0))
+    return tilt + min(max(steepness * r, -limit), limit)
+
+
+@given(
+    r=st.one_of(residuals, st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 1.0, -1.0, math.inf, -math.inf])),
+    delta=st.floats(1e-300, 1e300),
+    q=st.floats(0, 1, exclude_min=True, exclude_max=True),
+)
+def test_bend_is_the_slope(r: float, delta: float, q: float) -> None:
+    for loss in (
+        Squared(),
+        Absolute(),
+        Huber(delta),
+        Huber(abs(r) or 1.0) if math.isfinite(r) else Huber(),
+        Quantile(q),
+    ):
+        assert loss.bend is not None
+        assert float(loss.slope(np.array([r]))[0]) == bent(loss.bend, r)
+
+
+def test_bends_by_hand() -> None:
+    assert Squared().bend == (0.0, 1.0, math.inf)
+    assert Absolute().bend == (0.0, math.inf, 1.0)
+    assert Huber(2.5).bend == (0.0, 1.0, 2.5)
+    assert Quantile(0.75).bend == (0.25, math.inf, 0.5)
+
+
+@given(r=residuals)
+def test_laws(r: float) -> None:
+    """A huge delta makes Huber squared; q = 1/2 half of absolute; q and 1 - q are mirror images."""
+    point = np.array([r])
+    for one, other, factor in ((Huber(1e200), Squared(), 1.0), (Quantile(0.5), Absolute(), 0.5)):
+        for name in ("value", "slope"):
+            assert getattr(one, name)(point).tolist() == (factor * getattr(other, name)(point)).tolist()
+        assert one.curvature(point).tolist() == (factor * other.curvature(point)).tolist()
+    assert Quantile(0.25).value(point).tolist() == Quantile(0.75).value(-point).tolist()
+    assert Quantile(0.25).slope(point).tolist() == (-Quantile(0.75).slope(-point)).tolist()
+
+
+@each_loss
+def test_what_is_not_a_number_stays_that(loss: Loss) -> None:
+    nan = np.array([np.nan])
+    assert np.isnan(loss.value(nan)).all()
+    assert np.isnan(loss.slope(nan)).all()
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, math.nan, math.inf, "1", None, np.ones(2)])
+def test_a_delta_out_of_range_is_refused(delta: Any) -> None:
+    with pytest.raises(InputError, match=r"delta of the Huber loss must be a finite number above 0, but is "):
+        Huber(delta)
+
+
+@pytest.mark.parametrize("q", [0.0, 1.0, -0.1, 90, math.nan, "0.5", None, np.full(2, 0.5)])
+def test_a_q_out_of_range_is_refused(q: Any) -> None:
+    with pytest.raises(InputError, match=r"q of the quantile loss must lie above 0 and below 1, but is "):
+        Quantile(q)
+
+
 def test_a_loss_is_a_value() -> None:
     assert Squared() == Squared()
-    assert dataclasses.is_dataclass(Squared)
+    assert Huber() == Huber(1.0)
+    assert Quantile() == Quantile(0.5) != Quantile(0.6)
+    assert len({Squared(), Absolute(), Huber(2.0), Huber(2.0), Quantile(0.1)}) == 4
+    assert repr(Huber(2.0)) == "Huber(delta=2.0)"
+    assert [loss.name for loss in (Squared(), Absolute(), Huber(), Quantile())] == [
+        "squared", "absolute", "huber", "quantile"
+    ]  # fmt: skip
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Huber().delta = 2.0  # type: ignore[misc]
     with pytest.raises(TypeError, match="abstract"):
         Loss()  # type: ignore[abstract]
+
+
+def test_a_loss_of_ones_own_has_no_bend() -> None:
+    class LogCosh(Loss):
+        name = "log-cosh"
+
+        def value(self, r: Float64s) -> Float64s:
+            return np.logaddexp(r, -r) - math.log(2)
+
+        def slope(self, r: Float64s) -> Float64s:
+            return np.tanh(r)
+
+        def curvature(self, r: Float64s) -> Float64s:
+            return 1 / np.cosh(r) ** 2
+
+    assert LogCosh().bend is None
 
 
 def test_objective_by_hand() -> None:
