@@ -104,7 +104,7 @@ def bits(fit: linnet.Fit) -> bytes:
 def exact(source: ArraySource) -> bytes:
     solution = list(linnet.Exact(precision="exact").steps(linnet.Objective(linnet.Squared()), source))[-1].solution
     assert solution is not None
-    uncertainty = solution.uncertainty()
+    uncertainty = solution.uncertainty
     assert uncertainty is not None
     whole: Floats = np.r_[solution.weights, solution.bias, uncertainty.sd, solution.residual_sd]
     return whole.tobytes()

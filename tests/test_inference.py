@@ -106,7 +106,7 @@ def test_many_features(order: Any, rng: np.random.Generator) -> None:
 
 def test_an_uncertainty_keeps_nothing_of_its_solution_but_one_matrix(rng: np.random.Generator) -> None:
     solution = Moments.of(Block(rng.standard_normal((50, 3)), rng.standard_normal(50), None)).solve()
-    uncertainty = solution.uncertainty()
+    uncertainty = solution.uncertainty
     equations, basis = weakref.ref(solution.equations.matrix[0]), weakref.ref(solution.basis)
     del solution
     gc.collect()

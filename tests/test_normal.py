@@ -68,7 +68,7 @@ def check(solution: Solution, answer: Answer, intercept: bool) -> None:
         assert ulps(solution.bias, answer.coefficients[0]) <= worst
     else:
         assert solution.bias == 0.0
-    uncertainty = solution.uncertainty()
+    uncertainty = solution.uncertainty
     assert uncertainty is not None
     errors = [*([uncertainty.sd[0]] if intercept else []), *uncertainty.sd[2:]]
     assert max(relative(a, b) for a, b in zip(errors, answer.std_errors, strict=True)) < digits
@@ -99,7 +99,7 @@ def test_ridge(name: str, weighted: bool, l2: float, rng: np.random.Generator) -
     # the penalty itself is rounded once, and where it alone tells columns apart that rounding counts
     assert max(relative(a, b) for a, b in zip(solution.weights, answer.coefficients[1:], strict=True)) < 1e-13
     assert relative(solution.bias, answer.coefficients[0]) < 1e-13
-    uncertainty = solution.uncertainty()
+    uncertainty = solution.uncertainty
     assert uncertainty is not None
     errors = [uncertainty.sd[0], *uncertainty.sd[2:]]
     assert max(relative(a, b) for a, b in zip(errors, answer.std_errors, strict=True)) < 1e-9
@@ -115,7 +115,7 @@ def test_float64_on_benign_data(intercept: bool, l2: float, rng: np.random.Gener
     solution = solve(X, y, w, intercept, l2, "float64")
     assert solution.equations.precision == "float64"
     assert solution.weights == pytest.approx([float(c) for c in answer.coefficients[intercept:]], rel=1e-13)
-    uncertainty = solution.uncertainty()
+    uncertainty = solution.uncertainty
     assert uncertainty is not None
     errors = [*([uncertainty.sd[0]] if intercept else []), *uncertainty.sd[2:]]
     assert errors == pytest.approx([float(s) for s in answer.std_errors], rel=1e-12)
@@ -203,7 +203,7 @@ def test_more_columns_than_rows(precision: Precision, rng: np.random.Generator) 
     assert solution.bias == pytest.approx(bias, rel=1e-7)
     assert X @ solution.weights + solution.bias == pytest.approx(y, rel=1e-7)
     assert (solution.rank, solution.df_residual) == (5, 0.0)
-    assert solution.uncertainty() is None
+    assert solution.uncertainty is None
 
 
 @pytest.mark.parametrize("weighted", [False, True])

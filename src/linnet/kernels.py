@@ -176,6 +176,44 @@ def narrow_gram(X: Any, y: Any, weight: Any, shift: Any, z: Any, total: Any) -> 
 
 
 @compiled
+def short_gram(X: Any, y: Any, weight: Any, shift: Any, total: Any) -> None:
+    """As `narrow_gram`, for a few rows of any layout, with all of `total` (d+2, d+2), and with `shift` found here.
+
+    Args:
+        X: (n, d).
+        y: (n,).
+        weight: (n,), or (0,) when all are 1.
+        shift: (d+1,) zeros, which become the mean of the rows.
+        total: zeros, to which the products are added.
+    """
+    n, d = X.shape
+    whole = 0.0
+    for i in range(n):
+        w = weight[i] if weight.size else 1.0
+        whole += w
+        for j in range(d):
+            shift[j] += w * X[i, j]
+        shift[d] += w * y[i]
+    if whole > 0.0:
+        for j in range(d + 1):
+            shift[j] /= whole
+    z = np.empty(d + 2)
+    z[0] = 1.0
+    for i in range(n):
+        w = weight[i] if weight.size else 1.0
+        for j in range(d):
+            z[j + 1] = X[i, j] - shift[j]
+        z[d + 1] = y[i] - shift[d]
+        for j in range(d + 2):
+            share = w * z[j]
+            for k in range(j, d + 2):
+                total[j, k] += share * z[k]
+    for j in range(d + 2):
+        for k in range(j):
+            total[j, k] = total[k, j]
+
+
+@compiled
 def mirror(matrix: Any) -> None:
     """Copy what is above the diagonal of `matrix` (q, q) below it, tile by tile so that both stay in the cache."""
     q = matrix.shape[0]

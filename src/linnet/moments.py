@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 
 from linnet.block import Block, Float64s, InputError
-from linnet.kernels import mirror, narrow_gram
+from linnet.kernels import mirror, narrow_gram, short_gram
 from linnet.normal import NormalEquations
 from linnet.solution import Solution
 
@@ -26,6 +26,8 @@ WIDE = 512
 """Features beyond which products are large enough for BLAS to use its own threads well."""
 NARROW = 128
 """Features up to which our own kernel outruns BLAS, when each feature lies contiguous."""
+SHORT = 1 << 13
+"""Numbers up to which a plain compiled loop is done before NumPy has begun."""
 SERIAL = 32, 256
 """Features between which BLAS would use threads to solve, without gain: they keep a processor busy long after."""
 PARALLEL = 1_000_000
@@ -120,6 +122,11 @@ class Float64Moments(Moments):
         assert precision == "float64"
         assert block.y is not None
         d = block.features
+        n = block.rows if block.weight is None else int(np.count_nonzero(block.weight))
+        if shift is None and block.X.size <= SHORT and d <= NARROW:
+            shift, gram = np.zeros(d + 1), np.zeros((d + 2, d + 2))
+            short_gram(block.X, block.y, np.empty(0) if block.weight is None else block.weight, shift, gram)
+            return cls(d, n, shift, gram)
         with np.errstate(all="ignore"):
             if shift is None:
                 first = slice(0, 1024)
@@ -135,7 +142,6 @@ class Float64Moments(Moments):
             else:
                 parts = in_chunks(block, lambda part: _gram(part, shift), PARALLEL)
                 gram = sum(parts[1:], parts[0]) if parts else np.zeros((d + 2, d + 2))
-        n = block.rows if block.weight is None else int(np.count_nonzero(block.weight))
         return cls(d, n, shift, gram)
 
     def __add__(self, other: Float64Moments) -> Float64Moments:

@@ -323,7 +323,7 @@ def _solution(
         kept=factors[0],
         basis=basis,
         blend=factors[2],
-        variances=np.maximum(np.r_[centre + reach, centre, own], 0.0),
+        variances=np.maximum(np.concatenate(((centre + reach, centre), own)), 0.0),
         covariance=joint_covariance(basis if inverse is None else inverse, inverse is None, -h, centre, reach),
         residual=float(residual),
         condition=math.inf if dependencies else _condition(equations, ridge, basis),

@@ -118,6 +118,7 @@ class Solution:
         equations = self.equations
         return np.ldexp(np.sqrt(equations.diagonal * equations.factor / equations.total), equations.exponents)
 
+    @cached_property
     def uncertainty(self) -> Uncertainty | None:
         """Classical standard errors; None without degrees of freedom."""
         if not self.df_residual > 0:
@@ -178,7 +179,8 @@ class Solution:
 
     def _in_own_units(self, sd: Float64s) -> Float64s:
         """Standard errors of [bias, value at the centre, weights], (d+2,), that are scaled."""
-        powers = np.r_[0, 0, -self.equations.exponents[:-1]] + self.target_power
+        powers = np.full(sd.size, self.target_power)
+        powers[2:] -= self.equations.exponents[:-1]
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(np.ldexp(sd, powers))
 
