@@ -85,6 +85,12 @@ class ArraySource(Source):
         if self.dropped == n:
             raise InputError(f"No row is left: each of the {n:,} has a missing value (NaN).")
 
+    def held(self) -> Block | None:
+        """All rows as they lie; None where X must be converted, or rows with missing values dropped or filled."""
+        if self.design.missing != "error" or as_float(self._X[:0]).dtype != self._X.dtype:
+            return None
+        return Block(self._X, as_float(self._y), self._weight)
+
     def where(self, row: int) -> str:
         """`row 17`; when rows were dropped from the block, only that it is at or after it."""
         return f"row {row + 1:,}" if not self.dropped else f"row {row + 1:,} or, as rows were dropped, soon after"

@@ -38,6 +38,10 @@ class Source(ABC):
             InputError: the rows cannot be read, or not a second time.
         """
 
+    def held(self) -> Block | None:
+        """All rows as one Block, where they lie in memory and none of X needs to be copied; None otherwise."""
+        return None
+
     def where(self, row: int) -> str:
         """How a message names a row of the latest block, numbered from 0 as `Block.start` numbers it."""
         return f"row {row + 1:,}"
