@@ -1,0 +1,203 @@
+"""Checkpoints: a run as it stands, in a file that is complete at any moment and refused when it is damaged.
+
+A file is, in this order:
+
+    linnet-checkpoint 1                                          a line that says the kind of file and its version
+    {"settings": …, "data": …, "numbers": …, "arrays": {name: shape, …}}          one line of JSON
+    the arrays, in the order of their names there                raw little-endian float64, row-major
+    SHA-256 of everything before                                 32 bytes, in every version of this format
+
+Reading executes nothing: it compares the checksum, parses JSON and copies numbers, and what it allocates
+follows the file's own size, whatever the file claims.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnet.atomic import Paths, replacing
+from linnet.block import Float64s, InputError
+
+FORMAT = b"linnet-checkpoint "
+VERSION = 1
+LARGEST = 2**31  # bytes; a run over some 60 million features
+CHECKSUM = 32  # bytes
+AGAIN = "remove it to begin anew, or restore it from a copy"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """All that the rest of a run follows from, beside its data.
+
+    Attributes:
+        settings: what must be the same when the run is resumed, as JSON values.
+        data: a digest of the rows, which must be the same too.
+        numbers: where the run is, as JSON values: whole numbers of any size, floats that read back bit for bit.
+        arrays: the same for arrays of float64 of any shape.
+    """
+
+    settings: dict[str, Any]
+    data: str
+    numbers: dict[str, Any]
+    arrays: dict[str, Float64s]
+
+    def save(self, path: Paths) -> None:
+        """Write the checkpoint; whatever was at `path` stays as it was until the new file is whole and on disk.
+
+        Raises:
+            InputError: the folder is missing, or the file could not be written, for instance because the disk is full.
+        """
+        header = {
+            "settings": self.settings,
+            "data": self.data,
+            "numbers": self.numbers,
+            "arrays": {name: np.shape(array) for name, array in self.arrays.items()},
+        }
+        parts = [FORMAT + b"%d\n" % VERSION, _text(header).encode("ascii") + b"\n"]
+        parts += [np.asarray(array, dtype="<f8").tobytes() for array in self.arrays.values()]
+        content = b"".join(parts)
+        if len(content) + CHECKSUM > LARGEST:  # what could not be loaded is better not saved
+            raise InputError(f"Cannot write the checkpoint {path}: it would be larger than {LARGEST / 2**30:g} GiB.")
+        try:
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                file.write(content)
+                file.write(hashlib.sha256(content).digest())
+        except OSError as error:
+            raise InputError(
+                f"Cannot write the checkpoint {path}: {error.strerror or error}. One that was there before is intact: "
+                "make room or choose another place, then resume."
+            ) from error
+
+    @classmethod
+    def load(cls, path: Paths) -> Checkpoint:
+        """Read a checkpoint that `save` wrote.
+
+        Returns:
+            The checkpoint, its numbers and arrays equal to the saved ones bit for bit.
+
+        Raises:
+            InputError: there is no such file, it is no checkpoint, it is damaged, or a newer Linnet wrote it.
+        """
+        content, checksum = _read(Path(path))
+        if hashlib.sha256(content).digest() != checksum:
+            raise InputError(f"The checkpoint {path} is damaged, its contents do not match its checksum: {AGAIN}.")
+        first, _, rest = content.partition(b"\n")
+        version = _version(first)
+        if version > VERSION:
+            raise InputError(
+                f"The checkpoint {path} was written by a newer Linnet (version {version} of its format; this one reads "
+                f"up to {VERSION}): upgrade Linnet to resume from it."
+            )
+        try:
+            return cls(**_fields(version, rest))
+        except (ValueError, RecursionError):
+            raise InputError(f"The checkpoint {path} makes no sense although its checksum is right: {AGAIN}.") from None
+
+    def require(self, settings: dict[str, Any], data: str) -> None:
+        """Refuse to resume what was another run.
+
+        Args:
+            settings: those of the run that is to be resumed.
+            data: the digest of its rows.
+
+        Raises:
+            InputError: names the first setting that differs, with both values, or says that the rows do.
+        """
+        kept, now = (json.loads(_text(each)) for each in (self.settings, settings))
+        for name in {**now, **kept}:
+            old, new = (repr(each[name]) if name in each else "not set" for each in (kept, now))
+            if old != new and kept.get(name) != now.get(name):
+                old, new = _apart(old, new)
+                raise InputError(
+                    f"The checkpoint is of a run with another {name}: it was {old}, and now it is {new}. Resume with "
+                    "the settings of that run, or remove the checkpoint to begin anew."
+                )
+        if self.data != data:
+            raise InputError(
+                "The checkpoint is of a run over other data: the rows, their order or their weights have changed. "
+                "Resume with the data of that run, or remove the checkpoint to begin anew."
+            )
+
+
+def _read(path: Path) -> tuple[bytes, bytes]:
+    """What the file holds, and the checksum at its end."""
+    try:
+        content = _content(path)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"There is no checkpoint {path}: check the path.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot read the checkpoint {path}: {getattr(error, 'strerror', None) or error}.") from None
+    return content[:-CHECKSUM], content[-CHECKSUM:]
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path} is not a file, so it is not a checkpoint: give the file that holds it.")
+    with path.open("rb") as file:
+        start = file.read(len(FORMAT))
+        if start != FORMAT:
+            raise InputError(f"{path} is not a checkpoint of Linnet, or its beginning is damaged: {AGAIN}.")
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise InputError(f"{path} is larger than {LARGEST / 2**30:g} GiB, as no checkpoint of Linnet is: {AGAIN}.")
+        return start + file.read()
+
+
+def _version(first: bytes) -> int:
+    """The version that a first line names, or 0 when it names none."""
+    digits = first.removeprefix(FORMAT)
+    return int(digits) if digits.isdigit() and len(digits) < 10 else 0
+
+
+def _fields(version: int, rest: bytes) -> dict[str, Any]:
+    """A Checkpoint's fields from all that comes between the first line and the checksum.
+
+    Raises:
+        ValueError: they are not what `save` writes.
+    """
+    text, _, raw = rest.partition(b"\n")
+    header = json.loads(text)
+    kinds = {"settings": dict, "data": str, "numbers": dict, "arrays": dict}
+    if version != VERSION or not isinstance(header, dict) or {k: type(v) for k, v in header.items()} != kinds:
+        raise ValueError("a field is missing, unknown or of another type")
+    arrays, at = {}, 0
+    for name, shape in header["arrays"].items():
+        if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
+            raise ValueError("a shape is not a list of lengths")
+        end = at + 8 * math.prod(shape)
+        if end > len(raw):  # Python's whole numbers: no size is too large to be compared
+            raise ValueError("an array is longer than the file")
+        # astype copies: writable, and in this machine's byte order
+        arrays[name] = np.frombuffer(raw[at:end], dtype="<f8").reshape(shape).astype(np.float64)
+        at = end
+    if at != len(raw):
+        raise ValueError("there are more numbers than arrays for them")
+    return {**header, "arrays": arrays}
+
+
+def _text(values: Any) -> str:
+    """JSON with Python's NaN and Infinity; NumPy's numbers as Python's."""
+    return json.dumps(values, separators=(",", ":"), default=lambda number: number.item())
+
+
+def _apart(old: str, new: str, width: int = 60) -> tuple[str, str]:
+    """Two texts as they are if short, else the part of each where they begin to differ."""
+    if max(len(old), len(new)) <= width:
+        return old, new
+    same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = max(0, same - width // 3)
+
+    def part(text: str) -> str:
+        end = start + width
+        return ("…" if start else "") + text[start:end] + ("…" if len(text) > end else "")
+
+    return part(old), part(new)
