@@ -15,7 +15,17 @@ SOURCE = ROOT / "src" / "linnet"
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 # The list of the house, bottom first: "name.py   what it is", one file a line.
 HOUSE = re.findall(r"^([\w/]+\.py) {2,}\S", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
-FACES = {"cli.py", "estimator.py", "figures.py", "table.py", "progress.py", "__main__.py"}
+FACES = {
+    "cli.py",
+    "estimator.py",
+    "figures.py",
+    "canvas.py",
+    "loss_figure.py",
+    "path_figure.py",
+    "table.py",
+    "progress.py",
+    "__main__.py",
+}
 UPWARD = {
     # A Fit prints, plots and saves itself by calling these.
     ("fitted.py", "table.py"),
@@ -122,9 +132,15 @@ def test_nothing_imports_the_command_line() -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_heavy_packages_load_where_they_are_used(file: str) -> None:
-    """None is imported by loading a module, except for the base classes of the estimator."""
+    """None is imported by loading a module, but for the estimator's base classes and by what learns in torch."""
     loaded = {found.module.partition(".")[0] for found in imports(file) if found.when == "load"}
-    assert loaded & HEAVY <= ({"sklearn"} if file == "estimator.py" else set())
+    assert loaded & HEAVY <= {"estimator.py": {"sklearn"}, "tensors.py": {"torch"}}.get(file, set())
+
+
+def test_nothing_else_loads_what_learns_in_torch() -> None:
+    """So that torch may be absent, and a reader of scratch and concise needs no more."""
+    torch = {"tensors.py", "scratch.py", "concise.py"}
+    assert {file for file in FILES if inside(file, "load", "call") & torch} <= torch
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -23,6 +23,22 @@ class Status(Enum):
         'Use precision="exact", or precision="auto" with rows that can be read a second time'
     )
 
+    CONVERGED = "learned: every weight is within 5 % of its standard error of the exact one"
+    STEADY = (
+        "learned: the weights have come to rest. They moved by less than 5 % of a least-squares standard error over "
+        "the latter half of the epochs; how far the optimum is, is not known"
+    )
+    RAN = "learned: all epochs were run, as asked"
+    STOPPED = (
+        "learned, but the epochs ran out before the tolerance was met. Allow more of them (epochs=), or use the exact "
+        "solver where there is one"
+    )
+    DIVERGED = (
+        "diverged: the learning rate is too large, and the weights are the last ones before the loss exploded. "
+        'Use lr="auto", or a smaller one'
+    )
+    INTERRUPTED = "interrupted: the weights are those reached so far. With a checkpoint the run can be resumed"
+
     @property
     def text(self) -> str:
         """The sentence a reader sees."""
@@ -31,4 +47,4 @@ class Status(Enum):
     @property
     def converged(self) -> bool:
         """Whether the weights minimise the objective as well as was asked."""
-        return self is not Status.IMPRECISE
+        return self not in (Status.IMPRECISE, Status.STOPPED, Status.DIVERGED, Status.INTERRUPTED)
