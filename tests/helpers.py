@@ -62,6 +62,8 @@ def ols(X: Floats, y: Floats, names: tuple[str, ...] | None = None, **changes: A
         "solver": "exact",
         "precision": "float64",
         "passes": 1,
+        "exact": None,
+        "settings": {},
         "history": (),
         "target": "y",
         "loss": "squared",

@@ -84,20 +84,30 @@ def refused(outcome: Outcome, *words: str) -> None:
         assert word in outcome.err
 
 
-def test_demo_finds_the_penguins(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_finds_the_penguins_and_learns_them(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = run("demo")
     assert outcome.status == 0
     assert outcome.err == ""
-    assert "333 rows, 11 dropped for missing values" in outcome.out
-    assert "R²           0.87496" in outcome.out
+    exact, learned = outcome.out.split("no setting chosen by hand:\n")
+    for text in (exact, learned):
+        assert "333 rows, 11 dropped for missing values" in text
+        assert "R²           0.8749" in text
     for name, (weight, error) in CERTAIN.items():
-        row = next(line for line in outcome.out.splitlines() if line.startswith(name))
-        assert row.split()[1:3] == [f"{weight:.3f}", f"{error:.3f}"]
-    assert outcome.out.endswith("\nModel:  penguins-model.json\nFigure: penguins-weights.png\n")
-    assert names_in(tmp_path) == ["penguins-model.json", "penguins-weights.png"]
-    assert Path("penguins-weights.png").read_bytes().startswith(b"\x89PNG")
+        row = next(line for line in exact.splitlines() if line.startswith(name)).split()
+        assert row[1:3] == [f"{weight:.3f}", f"{error:.3f}"]
+        row = next(line for line in learned.splitlines() if line.startswith(name)).split()
+        assert row[2:4] == [f"{weight:.3f}", f"{error:.3f}"]
+        assert abs(float(row[1]) - weight) <= 0.05 * error
+        assert abs(float(row[4])) <= 0.05
+    assert "Learned: every weight is within 5 % of its standard error" in learned
+    files = ["penguins-model.json", "penguins-weights.png", "penguins-loss.png"]
+    assert outcome.out.endswith("\nModel:   {}\nFigures: {}\n         {}\n".format(*files))
+    assert names_in(tmp_path) == sorted(files)
+    for figure in files[1:]:
+        assert Path(figure).read_bytes().startswith(b"\x89PNG")
     assert linnet.load("penguins-model.json").n == 333
+    assert linnet.load("penguins-model.json").solver == "exact"
     refused(run("demo", "--out", "absent"), "absent", "create it")
 
 
@@ -161,6 +171,63 @@ def test_options_reach_the_fit(run: Any, table: Path) -> None:
     }  # fmt: skip
 
 
+def test_options_reach_sgd(run: Any, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As typed here or given in Python, it is the same run."""
+    monkeypatch.chdir(tmp_path)
+    outcome = run(
+        "fit", table, "-t", "y", "--solver", "sgd", "--loss", "huber", "--delta", "0.7", "--lr", "0.01",
+        "--batch-size", 3, "--epochs", 5, "--momentum", "0.5", "--average", "--schedule", "inverse-time",
+        "--decay", "0.5", "--shuffle", "pieces", "--init", "normal", "--seed", 3, "--tol", "none", "--l2", "0.1",
+        "--checkpoint", "run.ckpt", "--json",
+    )  # fmt: skip
+    assert (outcome.status, outcome.err) == (0, "")
+    solver = linnet.SGD(
+        lr=0.01, batch_size=3, epochs=5, momentum=0.5, average=True, schedule="inverse-time", decay=0.5,
+        shuffle="pieces", init="normal", seed=3, tol=None,
+    )  # fmt: skip
+    fit = linnet.fit(table, "y", solver=solver, loss=linnet.Huber(0.7), l2=0.1)
+    assert json.loads(outcome.out) == json.loads(json.dumps(fit.to_dict()))
+    assert (fit.status, fit.loss) == (Status.RAN, "huber")
+
+
+def test_nothing_set_by_hand_comes_close_to_the_exact(run: Any, table: Path, tmp_path: Path) -> None:
+    outcome = run(
+        "fit", table, "-t", "y", "--solver", "sgd", "--save", tmp_path / "m.json", "--plot", tmp_path / "f.png"
+    )
+    assert outcome.status == 0
+    assert "learned" in outcome.out
+    assert "distance" in outcome.out
+    for figure in ("f.png", "f-loss.png"):
+        assert (tmp_path / figure).stat().st_size > 10_000
+        assert str(tmp_path / figure) in outcome.err
+    fit = linnet.load(tmp_path / "m.json")
+    assert np.nanmax(np.abs(fit.distance)) <= 0.05
+    assert run("show", tmp_path / "m.json").out == outcome.out
+
+
+def test_a_run_goes_on_from_its_checkpoint(run: Any, table: Path, tmp_path: Path) -> None:
+    learn = ["fit", table, "-t", "y", "--solver", "sgd", "--tol", "none", "--json"]
+    whole = json.loads(run(*learn, "--epochs", 6).out)
+    kept = [*learn, "--checkpoint", tmp_path / "run.ckpt"]
+    assert run(*kept, "--epochs", 2).status == 0
+    refused(run(*kept, "--epochs", 6), "run.ckpt", "--resume")
+    refused(run(*kept, "--epochs", 6, "--resume", "--batch-size", 5), "batch_size", "32", "5")
+    resumed = json.loads(run(*kept, "--epochs", 6, "--resume").out)
+    assert resumed["weights"] == whole["weights"]
+    assert resumed["history"] == whole["history"]
+
+
+def test_what_does_not_converge_is_status_1_and_still_written(run: Any, table: Path, tmp_path: Path) -> None:
+    learn = ["fit", table, "-t", "y", "--solver", "sgd", "--save", tmp_path / "m.json"]
+    outcome = run(*learn, "--lr", "50", "--plot", tmp_path / "f.svg")
+    assert outcome.status == 1
+    assert (tmp_path / "f.svg").exists()
+    assert "Diverged: the learning rate is too large" in outcome.out
+    assert linnet.load(tmp_path / "m.json").status is Status.DIVERGED
+    assert run(*learn, "--lr", "1e-6", "--epochs", 1).status == 1
+    assert linnet.load(tmp_path / "m.json").status is Status.STOPPED
+
+
 def test_weights_are_a_column(run: Any, tmp_path: Path) -> None:
     (tmp_path / "w.csv").write_text("x,w,y\n0,1,0\n1,1,1\n2,1,2.5\n3,0,99\n")
     (tmp_path / "three.csv").write_text("x,y\n0,0\n1,1\n2,2.5\n")
@@ -170,14 +237,6 @@ def test_weights_are_a_column(run: Any, tmp_path: Path) -> None:
     )
     assert [w["weight"] for w in weighted["weights"]] == [w["weight"] for w in plain["weights"]]
     assert weighted["n"] == 3
-
-
-def test_features_may_be_repeated_and_quoted() -> None:
-    assert cli._names(None) is None
-    assert cli._names(["a, b", "c"]) == ["a", "b", "c"]
-    assert cli._names(['a,"b, c"', "d e"]) == ["a", "b, c", "d e"]
-    with pytest.raises(linnet.InputError, match="empty name"):
-        cli._names(["a,,b"])
 
 
 def test_simulate_writes_what_the_library_draws(run: Any, tmp_path: Path) -> None:
@@ -200,6 +259,31 @@ def test_not_converged_is_status_1_and_still_written(
     assert linnet.load(tmp_path / "m.json").status is Status.IMPRECISE
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+def test_an_interrupted_run_leaves_a_model_and_a_checkpoint(table: Path, tmp_path: Path) -> None:
+    checkpoint, saved, figure = (tmp_path / name for name in ("run.ckpt", "m.json", "f.png"))
+    learn = command(
+        "fit", table, "-t", "y", "--solver", "sgd", "--tol", "none", "--checkpoint", checkpoint, "--save", saved,
+        "--plot", figure, "--epochs",
+    )  # fmt: skip
+    with subprocess.Popen([*learn, str(10**9)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not checkpoint.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert b"Interrupted: the weights are those reached so far" in out
+    assert b"Traceback" not in err
+    assert figure.exists()
+    fit = linnet.load(saved)
+    assert fit.status is Status.INTERRUPTED
+    assert len(fit.history) <= 1_000
+    again = subprocess.run([*learn, "1", "--resume"], capture_output=True, check=True)  # more than 1 are done
+    assert b"all epochs were run" in again.stdout
+    np.testing.assert_array_equal(linnet.load(saved).coefficients, fit.coefficients)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -209,6 +293,13 @@ def test_not_converged_is_status_1_and_still_written(
         (["fit", "absent.csv", "-t", "y"], ["absent.csv"]),
         (["fit", "line.csv", "-t", "y", "--loss", "cubic"], ["--loss", "cubic"]),
         (["fit", "line.csv", "-t", "y", "--l2", "-1"], ["l2"]),
+        (["fit", "line.csv", "-t", "y", "--lr", "0.1"], ["--lr", "--solver sgd"]),
+        (["fit", "line.csv", "-t", "y", "--solver", "sgd", "--lr", "-1"], ["lr", "-1"]),
+        (["fit", "line.csv", "-t", "y", "--solver", "sgd", "--shuffle", "all"], ["--shuffle", "all"]),
+        (["fit", "line.csv", "-t", "y", "--delta", "2"], ["--delta", "--loss huber"]),
+        (["fit", "line.csv", "-t", "y", "--loss", "huber", "--solver", "exact"], ["huber", "--solver sgd"]),
+        (["fit", "line.csv", "-t", "y", "--loss", "quantile", "--solver", "auto"], ["quantile"]),
+        (["fit", "line.csv", "-t", "y", "--solver", "sgd", "--checkpoint", "absent/c"], ["absent"]),
         (["fit", "line.csv", "-t", "y", "--l2", "a"], ["--l2"]),
         (["fit", "line.csv", "-t", "y", "--level", "95"], ["between 0 and 1", "95"]),
         (["fit", "line.csv", "-t", "y", "--save", "absent/m.json"], ["absent", "create it"]),

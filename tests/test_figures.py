@@ -15,8 +15,7 @@ from helpers import example, ols
 from linnet import figures
 from linnet.block import InputError
 from linnet.design import Design, Feature
-
-SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".svg": b"<?xml", ".pdf": b"%PDF-"}
+from linnet.fitted import Fit
 
 
 def axes_of(figure: Figure) -> Axes:
@@ -148,20 +147,105 @@ def test_a_fit_without_features_or_with_constant_target() -> None:
         figures.plot(example(1, names=(), design=Design(())))
 
 
-@pytest.mark.parametrize("suffix", sorted(SIGNATURES))
-def test_format_by_suffix_and_the_same_bytes_each_time(tmp_path: Path, suffix: str) -> None:
-    paths = [tmp_path / f"{i}{s}" for i, s in enumerate([suffix, suffix.upper()])]
-    for path in paths:
-        figures.save(figures.plot(example(2)), path)
-        assert path.read_bytes().startswith(SIGNATURES[suffix])
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert len(list(tmp_path.iterdir())) == 2
+def exact_beside(distance: Any, d: int = 3, **changes: Any) -> Fit:
+    """A Fit whose [bias, weights] are so many standard errors from the exact ones."""
+    fit = example(d, n=200)
+    exact = fit.coefficients - np.asarray(distance) * np.r_[fit.bias_std_error, fit.std_errors]
+    return example(d, n=200, **{"exact": exact, "settings": {"lr": 0.1}, **changes})
 
 
-def test_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"f\.gif: the ending .* \.pdf, \.png, \.svg"):
-        figures.save(figures.plot(example(2)), tmp_path / "f.gif")
-    assert not list(tmp_path.iterdir())
+def test_exact_weights_are_marked_beside_learned_ones() -> None:
+    fit = exact_beside([0.1, 2.0, -3.0, 0.5])
+    assert fit.exact is not None
+    figure = figures.plot(fit)
+    axes = axes_of(figure)
+    order = np.argsort(-np.abs(fit.weights * fit.scale))
+    (strokes,) = (line for line in axes.get_lines() if line.get_marker() == "|")
+    expected = (fit.exact[1:] * fit.scale / fit.target_scale)[order]
+    np.testing.assert_allclose(np.asarray(strokes.get_xdata()), expected)
+    np.testing.assert_array_equal(np.asarray(strokes.get_ydata()), [0, 1, 2])
+    assert "orange strokes: exact" in figure.get_supxlabel()
+    assert "exact" not in figures.plot(example(3)).get_supxlabel()
+
+
+def test_the_exact_line_beside_the_learned_one() -> None:
+    X, y = line()
+    axes = axes_of(figures.plot(ols(X, y, ("x",), exact=np.array([1.0, 2.0]))))
+    (dashed,) = (drawn for drawn in axes.get_lines() if drawn.get_label() == "exact")
+    np.testing.assert_allclose(np.asarray(dashed.get_ydata()), 1.0 + 2.0 * np.asarray(dashed.get_xdata()))
+
+
+def distances(axes: Axes, marker: str) -> list[tuple[str, float]]:
+    """What is drawn with a marker: the name in its row, and where it lies."""
+    names = dict(zip(axes.get_yticks(), (label.get_text() for label in axes.get_yticklabels()), strict=True))
+    found = [drawn for drawn in axes.get_lines() if drawn.get_marker() == marker]
+    return [
+        (names[row], float(x))
+        for drawn in found
+        for x, row in zip(np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata()), strict=True)
+    ]
+
+
+def test_learned_against_exact_in_standard_errors() -> None:
+    axes = axes_of(figures.learned_against_exact(exact_beside([0.01, -0.03, 0.049, 0.02])))
+    names, values = zip(*distances(axes, "o"), strict=True)
+    assert names == ("x2", "x1", "x3", "intercept")
+    assert values == pytest.approx((0.049, -0.03, 0.02, 0.01))
+    assert distances(axes, "D") == []
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the farthest on top
+    assert axes.get_xscale() == "linear"
+    assert axes.get_title(loc="left") == "All 4 weights within the tolerance"
+    band = axes.patches[0].get_extents().transformed(axes.transData.inverted())
+    assert (band.x0, band.x1) == (pytest.approx(-0.05), pytest.approx(0.05))
+    left, right = axes.get_xlim()
+    assert -left == right > 0.05
+
+
+def test_weights_out_of_tolerance_stand_out() -> None:
+    axes = axes_of(figures.learned_against_exact(exact_beside([400.0, -0.06, 0.04, -3.0])))
+    assert [name for name, _ in distances(axes, "D")] == ["intercept", "x3", "x1"]
+    assert [name for name, _ in distances(axes, "o")] == ["x2"]
+    assert axes.get_xscale() == "symlog"
+    assert axes.get_xlim()[1] > 400
+    ticks = ["−50", "−5", "−0.5", "−0.05", "0", "0.05", "0.5", "5", "50"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ticks
+    assert axes.get_title(loc="left") == "3 of 4 weights outside the tolerance"
+
+
+def test_many_weights_and_some_without_a_standard_error() -> None:
+    far = np.linspace(0.001, 0.6, 41)
+    identified = np.ones(40, np.bool_)
+    identified[39] = False  # the farthest of all
+    figure = figures.learned_against_exact(exact_beside(far, 40, identified=identified))
+    axes = axes_of(figure)
+    shown = distances(axes, "D") + distances(axes, "o")
+    assert [name for name, _ in shown] == [f"x{j}" for j in range(39, 9, -1)]
+    assert "10 more are nearer to exact" in figure.get_supxlabel()
+    assert "1 have no standard error" in figure.get_supxlabel()
+    assert f"{int((far[:-1] > 0.05).sum())} of 40" in axes.get_title(loc="left")
+
+
+def test_without_an_intercept_there_is_none_to_show() -> None:
+    axes = axes_of(figures.learned_against_exact(exact_beside([0.0, 0.01, 0.02, 0.03], intercept=False)))
+    assert [name for name, _ in distances(axes, "o")] == ["x3", "x2", "x1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"exact": None, "settings": {}}, "solved exactly itself"),
+        ({"exact": None}, "not known for its loss"),
+        ({"uncertainty": None}, "no standard errors"),
+    ],
+)
+def test_a_fit_that_cannot_be_held_against_exact(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        figures.learned_against_exact(exact_beside([0.1] * 4, **changes))
+
+
+def test_every_figure_is_found_here() -> None:
+    assert set(figures.__all__) == {"plot", "learned_against_exact", "loss_curve", "path", "save", "SUFFIXES"}
+    assert all(callable(getattr(figures, name)) for name in figures.__all__ if name != "SUFFIXES")
 
 
 def test_pyplot_is_never_loaded() -> None:

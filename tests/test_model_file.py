@@ -68,6 +68,10 @@ def document(path: Path) -> dict[str, Any]:
 finite = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(min_value=0, allow_infinity=False)
 anything = st.floats()
+# A text that is a number's name would come back as that number.
+settings = (
+    st.none() | st.booleans() | st.integers() | anything | st.text().filter(lambda s: s not in ("nan", "inf", "-inf"))
+)
 
 
 def vector(values: st.SearchStrategy[float], d: int) -> st.SearchStrategy[Any]:
@@ -117,6 +121,8 @@ def fits(draw: st.DrawFn) -> Fit:
         condition=draw(st.floats(min_value=0) | st.just(NAN)),
         status=draw(st.sampled_from(Status)),
         notes=tuple(draw(st.lists(st.text(), max_size=2))),
+        exact=draw(st.none() | vector(finite, d + 1)),
+        settings=draw(st.dictionaries(st.text(max_size=5), settings, max_size=3)),
         history=tuple(draw(st.lists(st.dictionaries(st.text(max_size=5), anything, max_size=2), max_size=2))),
         target=draw(st.text(max_size=9)),
         **statistics,
@@ -140,6 +146,15 @@ def test_loaded_fit_predicts_and_prints_the_same(path: Path) -> None:
     X = np.random.default_rng(0).standard_normal((20, 3))
     assert same(load(path).predict_rows(X, 0.9), fit.predict_rows(X, 0.9))
     assert str(load(path)) == str(fit)
+
+
+def test_what_was_learned_comes_back_as_it_prints(path: Path) -> None:
+    fit = example(2)
+    history = tuple({"epoch": float(i), "loss": 1 / (i + 1), "lr": 0.1} for i in range(1_000))
+    fit = replace(fit, exact=fit.coefficients + 0.01, settings={"lr": 0.1, "batch_size": 3}, history=history)
+    save(fit, path)
+    assert str(load(path)) == str(fit)
+    assert load(path).to_dict() == fit.to_dict()
 
 
 def test_white_space_may_change(path: Path, document: dict[str, Any]) -> None:
@@ -296,6 +311,14 @@ LIES: list[tuple[str, Any]] = [
     ("status", ["SOLVED"]),
     ("notes", "a sentence"),
     ("passes", -1),
+    ("exact", 1.0),
+    ("exact", [1.0, 1.0]),
+    ("exact", [1.0, 1.0, "nan"]),
+    ("exact", [1.0, 1.0, None]),
+    ("settings", None),
+    ("settings", [0.03]),
+    ("settings", {"lr": [0.03]}),
+    ("settings", {"lr": {"auto": True}}),
     ("history", [1.0]),
     ("history", [{"epoch": "x"}]),
     ("target", 3),

@@ -4,12 +4,16 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from linnet import progress
 from linnet.progress import watch
 from linnet.solvers.solver import Step
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 class Terminal(io.StringIO):
@@ -64,6 +68,78 @@ def test_display_after_a_second_says_rows_speed_and_pass(monkeypatch: pytest.Mon
     assert "of 5,000 rows" in text
     assert "pass 2" in text
     assert text.index("\x1b[?25l") < text.rindex("\x1b[?25h")  # the cursor was hidden and is back
+
+
+def learning(epochs: int = 3, count: int = 4, read: int = 1_000) -> list[Step]:
+    """A pass without a loss, as a survey of the rows, then epochs of so many steps with one."""
+    return [
+        *(Step(epoch=1, step=i, rows=i * read) for i in range(count + 1)),
+        *(
+            Step(epoch=e + 1, step=e * count + i + 1, rows=(i + 1) * read, loss=1 / (e + 1))
+            for e in range(epochs)
+            for i in range(count)
+        ),
+    ]
+
+
+class Shown(NamedTuple):
+    """What a display was told: the text, rows done, and of how many."""
+
+    says: str
+    done: float | None
+    total: float | None
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Shown]:
+    """Everything that displays are told, each on a clock that ticks a second a step."""
+    from rich.progress import Progress
+
+    seen: list[Shown] = []
+    update = Progress.update
+
+    def spy(self: Progress, task: TaskID, **fields: Any) -> None:
+        update(self, task, **fields)
+        (row,) = self.tasks  # one line, whatever the run is at
+        seen.append(Shown(row.description, row.completed, row.total))
+
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(Progress, "update", spy)
+    return seen
+
+
+def test_a_run_that_learns_shows_epoch_and_loss(monkeypatch: pytest.MonkeyPatch, told: list[Shown]) -> None:
+    terminal = as_terminal(monkeypatch)
+    list(watch(iter(learning()), 4_000, True, epochs=3))
+    assert told[0] == Shown("0 of 4,000 rows", 0, 4_000)
+    assert told[5] == Shown("epoch 1 of 3, loss 1", 1_000, 12_000)  # of the whole run, whose time left is shown
+    assert told[9] == Shown("epoch 2 of 3, loss 0.5", 5_000, 12_000)
+    assert told[-1] == Shown("epoch 3 of 3, loss 0.3333", 12_000, 12_000)
+    assert "epoch 3 of 3, loss 0.3333" in terminal.getvalue()
+
+
+def test_an_epoch_that_is_over_tells_how_long_all_are(monkeypatch: pytest.MonkeyPatch, told: list[Shown]) -> None:
+    as_terminal(monkeypatch)
+    list(watch(iter(learning()), None, True, epochs=3))
+    assert told[4] == Shown("4,000 rows", 4_000, None)
+    assert told[5] == Shown("epoch 1 of 3, loss 1", 1_000, 12_000)
+    told.clear()
+    list(watch(iter(learning()[5:]), None, True, epochs=3))
+    assert told[3] == Shown("epoch 1 of 3, loss 1", 4_000, None)
+    assert told[4] == Shown("epoch 2 of 3, loss 0.5", 5_000, 12_000)
+
+
+def test_an_unknown_number_of_epochs(monkeypatch: pytest.MonkeyPatch, told: list[Shown]) -> None:
+    as_terminal(monkeypatch)
+    list(watch(iter(learning()), 4_000, True))
+    assert told[9] == Shown("epoch 2, loss 0.5", 1_000, 4_000)
+
+
+def test_a_resumed_run_counts_what_was_done_before(monkeypatch: pytest.MonkeyPatch, told: list[Shown]) -> None:
+    as_terminal(monkeypatch)
+    list(watch(iter(learning()[-2:]), 4_000, True, epochs=3))
+    assert told[0] == Shown("epoch 3 of 3, loss 0.3333", 11_000, 12_000)
 
 
 def test_unknown_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rich.cells import cell_len
 
 from helpers import example
 from linnet.block import InputError
+from linnet.fitted import Fit
 from linnet.inference import Uncertainty
 from linnet.status import Status
 from linnet.table import number, p_value, render, shorten, wrap
@@ -71,6 +73,94 @@ def test_table_as_printed() -> None:
     assert render(fit) + "\n" == AS_PRINTED
 
 
+SETTINGS = {
+    "lr": 0.03125,
+    "lr_auto": False,
+    "batch_size": 10,
+    "epochs": 12,
+    "momentum": 0.0,
+    "average": False,
+    "schedule": "constant",
+    "shuffle": "rows",
+    "seed": 0,
+}
+LEARNED = """\
+Linear regression of body_mass_g
+50 rows
+squared loss · sgd solver · float64 precision
+learning rate 0.03125 · batches of 10 rows · 12 epochs · shuffle: rows
+
+                learned     exact  std error  distance
+──────────────────────────────────────────────────────
+intercept       2.97949   2.98949    0.76094    -0.013
+bill_depth_mm  -1.14965  -1.14765    0.14746    -0.014
+sex[male]       1.41784   1.41484    0.07474     0.040
+──────────────────────────────────────────────────────
+distance: from learned to exact, in standard errors
+
+R²           0.89267                  residual sd         0.91066
+adjusted R²  0.88810                  degrees of freedom  47
+F            195.45 (p <0.001)        condition number    12.50
+
+Learned: every weight is within 5 % of its standard error of the exact one.
+• Rows lay in order.
+"""
+
+
+def learned(d: int = 2, **changes: Any) -> Fit:
+    """A fit that was learned and can be judged by the exact one."""
+    fit = example(d, names=("bill_depth_mm", "sex[male]") if d == 2 else None, target="body_mass_g", f_p_value=0.0002)
+    off = np.resize([0.01, 0.002, -0.003], d + 1)
+    given: dict[str, Any] = {"exact": fit.coefficients + off, "settings": SETTINGS, "status": Status.CONVERGED}
+    return replace(fit, **{"solver": "sgd", **given, **changes})
+
+
+def test_what_was_learned_stands_beside_the_exact() -> None:
+    assert render(learned(notes=("rows lay in order",))) + "\n" == LEARNED
+
+
+def test_how_it_was_learned_as_far_as_settings_tell() -> None:
+    rich: dict[str, Any] = {
+        "lr": 1e-5,
+        "lr_auto": True,
+        "batch_size": 1,
+        "epochs": 20_000,
+        "momentum": 0.9,
+        "average": True,
+    }
+    rich |= {"schedule": "inverse-time", "shuffle": "rows within windows of 256 random segments of 3,125 rows"}
+    said = " ".join(render(learned(settings=rich)).splitlines()[3:6])
+    assert said == (
+        "learning rate 1e-05 (auto) · inverse-time schedule · batches of 1 row · 20,000 epochs · momentum 0.9 · "
+        "averaged weights · shuffle: rows within windows of 256 random segments of 3,125 rows"
+    )
+    assert render(learned(settings={"other": 1})).splitlines()[3] == ""
+    odd = {"lr": "?", "batch_size": None, "epochs": "\x1b", "shuffle": 2.5}  # as a model file may hold it
+    assert "learning rate ? · \N{REPLACEMENT CHARACTER} epochs · shuffle: 2.5" in render(learned(settings=odd))
+
+
+def test_columns_of_which_nothing_is_known_are_left_out() -> None:
+    bare = render(learned(uncertainty=None, exact=None, f_statistic=NAN, condition=NAN))
+    assert bare.splitlines()[5].split() == ["weight"]
+    assert "std error" not in bare
+    assert "distance" not in bare
+    unsure = render(learned(uncertainty=None))
+    assert unsure.splitlines()[5].split() == ["learned", "exact"]
+    assert "distance" not in unsure
+    assert "nan" not in bare + unsure
+
+
+def test_weights_that_diverged_can_be_read() -> None:
+    fit = learned(weights=np.array([1e250, -3e-200]), status=Status.DIVERGED)
+    row = next(line for line in render(fit).splitlines() if line.startswith("bill")).split()
+    assert row == ["bill_depth_mm", "1.000e250", "-1.14765", "0.14746", "6.781e250"]
+
+
+def test_unidentified_weights_have_no_distance() -> None:
+    row = next(r for r in render(learned(identified=np.array([True, False]))).splitlines() if r.startswith("sex"))
+    assert row.split()[2:] == ["1.4148", "–", "–"]
+
+
 def test_numbers_of_very_different_size_keep_their_digits() -> None:
     fit = example(3)
     fit = replace(fit, weights=np.array([1.23456789e-9, 3.0, 4.5678e11]), uncertainty=None)
@@ -99,6 +189,8 @@ def test_what_is_not_available_is_a_dash() -> None:
 def test_method_line_names_what_was_asked_for() -> None:
     line = render(example(2, l2=0.25, errors="hc3", precision="exact")).splitlines()[2]
     assert line == "squared loss · exact solver · exact precision · l2 0.2500 · hc3 errors"
+    line = render(learned(loss="quantile", settings={"q": 0.9}, errors="hc3", uncertainty=None)).splitlines()[2]
+    assert line == "quantile loss (q 0.9) · sgd solver · float64 precision"
 
 
 def test_forty_rows_then_a_count() -> None:
@@ -124,12 +216,22 @@ floats = st.floats(allow_nan=False, allow_infinity=False)
 @given(
     names=st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=5, unique=True),
     weights=st.lists(floats, min_size=5, max_size=5),
-    sd=st.lists(st.floats(min_value=0), min_size=7, max_size=7),
+    sd=st.lists(st.floats(min_value=0), min_size=7, max_size=7) | st.none(),
+    exact=st.lists(floats, min_size=6, max_size=6) | st.none(),
+    settings=st.dictionaries(
+        st.sampled_from(sorted(SETTINGS)), st.text(max_size=120) | st.integers() | st.floats() | st.booleans()
+    ),
     target=st.text(max_size=120),
     notes=st.lists(st.text(max_size=200), max_size=2),
 )
 def test_never_wider_than_80_cells(
-    names: list[str], weights: list[float], sd: list[float], target: str, notes: list[str]
+    names: list[str],
+    weights: list[float],
+    sd: list[float] | None,
+    exact: list[float] | None,
+    settings: dict[str, Any],
+    target: str,
+    notes: list[str],
 ) -> None:
     d = len(names)
     fit = replace(
@@ -137,7 +239,9 @@ def test_never_wider_than_80_cells(
         names=tuple(names),
         weights=np.array(weights[:d]),
         bias=weights[-1],
-        uncertainty=Uncertainty(np.array(sd[: d + 2]), np.eye(d + 2)),
+        uncertainty=None if sd is None else Uncertainty(np.array(sd[: d + 2]), np.eye(d + 2)),
+        exact=None if exact is None else np.array(exact[: d + 1]),
+        settings=settings,
         target=target,
         notes=tuple(notes),
     )
@@ -182,10 +286,23 @@ def test_to_dict_is_json_and_complete() -> None:
         "high": fit.interval(0.9)[1, 1],
         "t": fit.t_values[1],
         "p": fit.p_values[1],
+        "exact": None,
+        "distance": None,
     }
     assert record["weights"][2]["std_error"] is None
     assert record["condition"] is None
     assert record["f_statistic"] is None
     assert (record["status"], record["converged"]) == ("SOLVED", True)
     assert record["covariance"][1][1] == fit.covariance[1, 1]
+    assert (record["settings"], record["history"]) == ({}, [])
     assert [w["name"] for w in example(1, intercept=False, bias=0.0).to_dict()["weights"]] == ["x1"]
+
+
+def test_to_dict_of_what_was_learned() -> None:
+    fit = learned(identified=np.array([True, False]), history=({"epoch": 1.0, "loss": math.inf},))
+    record = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
+    assert fit.exact is not None
+    assert [w["exact"] for w in record["weights"]] == fit.exact.tolist()
+    assert [w["distance"] for w in record["weights"]] == [*fit.distance[:2], None]
+    assert record["settings"] == SETTINGS
+    assert record["history"] == [{"epoch": 1.0, "loss": None}]

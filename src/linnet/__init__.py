@@ -20,12 +20,16 @@ if TYPE_CHECKING:  # the same names once more, for type checkers; a test keeps t
     from linnet.estimator import LinearRegressor as LinearRegressor
     from linnet.fitted import Fit as Fit
     from linnet.fitting import fit as fit
+    from linnet.losses import Absolute as Absolute
+    from linnet.losses import Huber as Huber
     from linnet.losses import Loss as Loss
+    from linnet.losses import Quantile as Quantile
     from linnet.losses import Squared as Squared
     from linnet.model_file import load as load
     from linnet.moments import Moments as Moments
     from linnet.objective import Objective as Objective
     from linnet.solvers.exact import Exact as Exact
+    from linnet.solvers.sgd import SGD as SGD
     from linnet.solvers.solver import Solver as Solver
     from linnet.solvers.solver import Step as Step
     from linnet.sources import open_source as open_source
@@ -43,8 +47,12 @@ _HOMES = {
     "Moments": "linnet.moments",
     "Loss": "linnet.losses",
     "Squared": "linnet.losses",
+    "Absolute": "linnet.losses",
+    "Huber": "linnet.losses",
+    "Quantile": "linnet.losses",
     "Solver": "linnet.solvers.solver",
     "Exact": "linnet.solvers.exact",
+    "SGD": "linnet.solvers.sgd",
     "Step": "linnet.solvers.solver",
     "Status": "linnet.status",
     "Source": "linnet.sources.source",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import os
 import re
 import signal
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from linnet import options
 from linnet.block import InputError
 
 if TYPE_CHECKING:
@@ -34,10 +33,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-Level = Annotated[float, typer.Option("--level", metavar="NUMBER", help="Level of the intervals, between 0 and 1.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no remarks on stderr.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,76 +99,65 @@ def linnet(
 
 @app.command(epilog="\b\nExample:\n  linnet fit houses.csv --target price --features area,rooms,town --save price.json")
 def fit(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA", help="A CSV (also .gz, .zst), Parquet or Arrow file; a folder or a glob of them."
-        ),
-    ],
-    target: Annotated[str, typer.Option("--target", "-t", metavar="COLUMN", help="The column to explain.")],
-    features: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--features",
-            "-f",
-            metavar="A,B,…",
-            help="Columns to explain it with, separated by commas; by default all others. A name "
-            "that holds a comma goes in double quotes. May be given more than once.",
-        ),
-    ] = None,
-    weight: Annotated[
-        str | None, typer.Option("--weight", "-w", metavar="COLUMN", help="A column of row weights, at least 0.")
-    ] = None,
-    loss: Annotated[Literal["squared"], typer.Option("--loss", help="What a residual costs.")] = "squared",
-    solver: Annotated[Literal["auto", "exact"], typer.Option("--solver", help="How the weights are found.")] = "auto",
-    intercept: Annotated[bool, typer.Option("--intercept/--no-intercept", help="Whether to fit an intercept.")] = True,
-    l2: Annotated[
-        float,
-        typer.Option(
-            "--l2",
-            metavar="NUMBER",
-            help="Ridge penalty: l2/2 times the sum of squared weights is added to the mean loss.",
-        ),
-    ] = 0.0,
-    missing: Annotated[
-        Literal["error", "drop", "mean"],
-        typer.Option("--missing", help="Missing values: refuse them, drop their rows, or fill in the column's mean."),
-    ] = "error",
-    errors: Annotated[
-        Literal["classical", "hc0", "hc1", "hc2", "hc3", "none"],
-        typer.Option("--errors", help="Standard errors: classical, or robust to unequal variances (hc0 to hc3)."),
-    ] = "classical",
-    precision: Annotated[
-        Literal["auto", "float64", "exact"],
-        typer.Option("--precision", help="Arithmetic: float64, exact sums, or exact where it matters (auto)."),
-    ] = "auto",
-    level: Level = 0.95,
-    save: Annotated[
-        str | None, typer.Option("--save", metavar="FILE", help="Write the model to this file (JSON).")
-    ] = None,
-    plot: Annotated[
-        str | None, typer.Option("--plot", metavar="FILE", help="Write a figure to this file (.png, .svg or .pdf).")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    data: options.Data,
+    target: options.Target,
+    features: options.Features = None,
+    weight: options.Weight = None,
+    loss: options.LossName = "squared",
+    delta: options.Delta = None,
+    quantile: options.QuantileLevel = None,
+    solver: options.SolverName = "auto",
+    lr: options.Lr = None,
+    batch_size: options.BatchSize = None,
+    epochs: options.Epochs = None,
+    momentum: options.Momentum = None,
+    average: options.Average = False,
+    schedule: options.Schedule = None,
+    decay: options.Decay = None,
+    shuffle: options.Shuffle = None,
+    init: options.Init = None,
+    seed: options.Seed = None,
+    tol: options.Tol = None,
+    checkpoint: options.Checkpoint = None,
+    resume: options.Resume = False,
+    intercept: options.Intercept = True,
+    l2: options.L2 = 0.0,
+    missing: options.Missing = "error",
+    errors: options.ErrorKind = "classical",
+    precision: options.Precision = "auto",
+    level: options.Level = 0.95,
+    save: options.Save = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> int:
     """Fit a linear model and print its weights.
 
-    Each weight comes with its standard error, t and p values and interval. Numbers and booleans are used as they are;
-    text columns become indicators of their levels, of which the first in sorted order is the reference.
+    Each weight comes with its standard error, t and p values and interval; one that was learned by stochastic gradient
+    descent stands beside the exact one. Numbers and booleans are used as they are; text columns become indicators of
+    their levels, of which the first in sorted order is the reference.
     """
     from linnet import figures
     from linnet.atomic import check_output
     from linnet.fitting import fit as fit_model
+    from linnet.status import Status
 
     if save is not None:
         check_output(save)
     if plot is not None:
-        check_output(plot, figures.SUFFIXES)
-    _check_level(level)
+        for path in (plot, _beside(plot)) if solver == "sgd" else (plot,):
+            check_output(path, figures.SUFFIXES)
+    options.check_level(level)
+    settings = {
+        "lr": lr, "batch_size": batch_size, "epochs": epochs, "momentum": momentum, "average": average,
+        "schedule": schedule, "decay": decay, "shuffle": shuffle, "init": init, "seed": seed, "tol": tol,
+        "checkpoint": checkpoint, "resume": resume,
+    }  # fmt: skip
+    chosen_loss, chosen_solver = options.loss(loss, delta, quantile), options.solver(solver, loss, settings)
     result = fit_model(
-        data, target, features=_names(features), weight=weight, loss=loss, solver=solver, intercept=intercept, l2=l2,
-        missing=missing, errors=errors, precision=precision, progress=False if quiet else None,
+        data, target, features=options.names(features), weight=weight, loss=chosen_loss, solver=chosen_solver,
+        intercept=intercept, l2=l2, missing=missing, errors=errors, precision=precision,
+        progress=False if quiet else None,
     )  # fmt: skip
     _show(result, level, as_json=as_json)
     if save is not None:
@@ -182,6 +166,10 @@ def fit(
     if plot is not None:
         figures.save(figures.plot(result, data if len(result.names) == 1 else None), plot)
         _remark(f"Figure: {plot}", quiet)
+        if result.settings:
+            _draw_loss(result, _beside(plot), quiet)
+    if result.status is Status.INTERRUPTED:
+        return INTERRUPTED
     return DONE if result.status.converged else NOT_CONVERGED
 
 
@@ -205,7 +193,7 @@ def predict(
         Literal["prediction", "confidence"],
         typer.Option("--kind", help="What the interval is for: one new observation, or its expected value."),
     ] = "prediction",
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Predict the target for rows of other data.
 
@@ -220,7 +208,7 @@ def predict(
     if out is not None:
         check_output(out, (".csv", ".parquet"))
     if interval is not None:
-        _check_level(interval)
+        options.check_level(interval)
     loaded = load(model)
     names = ["prediction"] if interval is None else ["prediction", "low", "high"]
     blocks = prediction_blocks(data, loaded.design)
@@ -243,13 +231,13 @@ def predict(
 @app.command(epilog="\b\nExample:\n  linnet show price.json")
 def show(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file that `linnet fit --save` wrote.")],
-    level: Level = 0.95,
-    as_json: Json = False,
+    level: options.Level = 0.95,
+    as_json: options.Json = False,
 ) -> None:
     """Print the table of a saved model."""
     from linnet.model_file import load
 
-    _check_level(level)
+    options.check_level(level)
     _show(load(model), level, as_json=as_json)
 
 
@@ -261,7 +249,7 @@ def simulate(
     bias: Annotated[float, typer.Option("--bias", metavar="NUMBER", help="The true intercept.")] = 0.0,
     noise: Annotated[float, typer.Option("--noise", metavar="NUMBER", help="Standard deviation of the error.")] = 0.01,
     seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", help="The same seed gives the same rows.")] = 0,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write data whose true weights are known.
 
@@ -282,41 +270,63 @@ def simulate(
 @app.command()
 def demo(
     out: Annotated[
-        str, typer.Option("--out", "-o", metavar="FOLDER", help="The folder for the model and the figure.")
+        str, typer.Option("--out", "-o", metavar="FOLDER", help="The folder for the model and the figures.")
     ] = ".",
 ) -> None:
     """Fit the Palmer penguins, a tour in one go.
 
-    Body mass is explained by bill, flipper, species and sex. Prints the table, and writes penguins-model.json and
-    penguins-weights.png.
+    Body mass is explained by bill, flipper, species and sex: exactly, and then learned by stochastic gradient descent,
+    with the exact weights beside. Prints both tables, and writes penguins-model.json, penguins-weights.png and
+    penguins-loss.png.
     """
     from importlib.resources import as_file, files
 
     from linnet import figures
     from linnet.atomic import check_output
     from linnet.fitting import fit as fit_model
+    from linnet.solvers.sgd import SGD
 
-    model, figure = (Path(out) / name for name in ("penguins-model.json", "penguins-weights.png"))
-    check_output(model)
-    check_output(figure)
+    written = [Path(out) / name for name in ("penguins-model.json", "penguins-weights.png", "penguins-loss.png")]
+    for path in written:
+        check_output(path)
+    features = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "species", "sex"]
     with as_file(files("linnet") / "data" / "penguins.csv") as table:
-        result = fit_model(
-            table,
-            "body_mass_g",
-            features=["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "species", "sex"],
-            missing="drop",
-            progress=False,
+        exact, learned = (
+            fit_model(table, "body_mass_g", features=features, missing="drop", solver=each, progress=False)
+            for each in ("exact", SGD())
         )
-    _show(result, 0.95, as_json=False)
-    result.save(model)
-    figures.save(figures.plot(result), figure)
-    _print(f"\nModel:  {model}\nFigure: {figure}")
+    model, weights, loss = written
+    _show(exact, 0.95, as_json=False)
+    _print("\nThe same, learned by stochastic gradient descent with no setting chosen by hand:\n")
+    _show(learned, 0.95, as_json=False)
+    exact.save(model)
+    figures.save(figures.plot(exact), weights)
+    figures.save(figures.loss_curve(learned), loss)
+    _print(f"\nModel:   {model}\nFigures: {weights}\n         {loss}")
 
 
 def _show(result: Fit, level: float, *, as_json: bool) -> None:
     from linnet.table import render
 
     _print(json.dumps(result.to_dict(level), ensure_ascii=False, allow_nan=False) if as_json else render(result, level))
+
+
+def _beside(plot: str) -> Path:
+    """Where the loss curve goes that belongs to a figure: weights.png has weights-loss.png."""
+    path = Path(plot)
+    return path.with_name(f"{path.stem}-loss{path.suffix}")
+
+
+def _draw_loss(result: Fit, path: Path, quiet: bool) -> None:
+    from linnet import figures
+
+    try:
+        curve = figures.loss_curve(result)
+    except InputError as error:  # no reason to fail: the weights are there
+        _remark(f"No loss curve: {error}", quiet)
+        return
+    figures.save(curve, path)
+    _remark(f"Figure: {path}", quiet)
 
 
 def _print(text: str) -> None:
@@ -334,7 +344,11 @@ def _remark(text: str, quiet: bool) -> None:
 
 def _complain(text: str) -> int:
     """Say in one paragraph what is wrong; a remedy such as missing="drop" is spelled as it is typed here."""
-    typed = re.sub(r'\b(missing|errors|precision|solver|loss)="([\w-]+)"', r"--\1 \2", " ".join(text.split()))
+    typed = re.sub(
+        r'\b(missing|errors|precision|solver|loss|lr|schedule|shuffle|init|tol)="([\w-]+)"',
+        r"--\1 \2",
+        " ".join(text.split()),
+    )
     print(f"linnet: {typed}", file=sys.stderr)
     return BAD_INPUT
 
@@ -342,18 +356,3 @@ def _complain(text: str) -> int:
 def _mute_stdout() -> None:
     """Point stdout at nothing, so that Python's own flush at exit does not stumble over the closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _names(options: Sequence[str] | None) -> list[str] | None:
-    """The names in options that list several, as one reads a line of CSV."""
-    if not options:
-        return None
-    names = [name for line in csv.reader(options, skipinitialspace=True) for name in line]
-    if not all(names):
-        raise InputError("--features has an empty name: separate the columns' names by single commas.")
-    return names
-
-
-def _check_level(level: float) -> None:
-    if not (math.isfinite(level) and 0 < level < 1):
-        raise InputError(f"The level of an interval must be between 0 and 1, such as 0.95, but is {level}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -10,12 +10,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from linnet.block import Float64s, InputError
 from linnet.design import Design
-from linnet.fitting import Errors, Precisions, fit_from_moments, fit_source
+from linnet.fitting import Errors, Precisions, continue_sgd, fit_from_moments, fit_source, named_loss
 from linnet.losses import Loss, Squared
 from linnet.moments import Moments, Precision
 from linnet.objective import Objective
 from linnet.solvers.solver import Solver
 from linnet.sources.arrays import ArraySource
+
+if TYPE_CHECKING:
+    from linnet.fitted import Fit
+    from linnet.solvers.sgd import SGD
 
 
 class LinearRegressor(RegressorMixin, BaseEstimator):
@@ -26,8 +30,8 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
     Ridge(alpha) is l2 = alpha / sum of the row weights, and a good l2 does not depend on the number of rows.
 
     Args:
-        loss: "squared", or an instance of Loss.
-        solver: "auto", "exact", or an instance of Solver.
+        loss: "squared", "absolute", "huber", "quantile", or an instance of Loss.
+        solver: "auto", "exact", "sgd", or an instance of Solver, such as linnet.SGD(lr=0.03, batch_size=10).
         fit_intercept: whether to fit a bias.
         l2: ridge penalty: l2/2 times the sum of squared weights is added to the mean loss.
         errors: standard errors: "classical", "hc0" to "hc3" (robust to unequal variances), or "none".
@@ -85,12 +89,15 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         return self._publish()
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Add rows to those fitted so far, by `fit` or `partial_fit`; the result is that of one fit to all of them.
+        """Add rows to those fitted so far, by `fit` or `partial_fit`; with SGD, learn on from these rows.
 
-        Only their Moments are kept, so memory does not grow. The first call does what `fit` does, and settles the
-        precision of the sums: exact for few rows, and then equal to one fit bit for bit; in float64 for many, unless
-        `precision` says otherwise. Rows that are gone cannot be read again, so where float64 later turns out not to be
-        enough, `fit_.status` says so. `l2` and `fit_intercept` may change between calls.
+        An exact fit becomes that of one fit to all rows. Only their Moments are kept, so memory does not grow. The
+        first call does what `fit` does, and settles the precision of the sums: exact for few rows, and then equal to
+        one fit bit for bit; in float64 for many, unless `precision` says otherwise. Rows that are gone cannot be read
+        again, so where float64 later turns out not to be enough, `fit_.status` says so. `l2` and `fit_intercept` may
+        change between calls.
+
+        SGD passes once over these rows, beginning at the weights so far; `fit_` then speaks of these rows alone.
 
         Args:
             X: features, shape (n, d).
@@ -106,6 +113,13 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
                 f'errors="{self.errors}" needs all rows at once, which partial_fit has not: '
                 'use errors="classical" or errors="none", or call fit.'
             )
+        learner = self._learner()
+        if learner is not None:
+            before: Fit | None = getattr(self, "fit_", None)
+            source = self._source(X, y, sample_weight, reset=before is None)
+            objective = Objective(named_loss(self.loss), l2=float(self.l2), intercept=bool(self.fit_intercept))
+            self.fit_, self.moments_ = continue_sgd(learner, objective, source, before), None
+            return self._publish()
         if not (self.loss == "squared" or isinstance(self.loss, Squared)):
             raise InputError(f'partial_fit adds Moments, which needs loss="squared", not {self.loss!r}: call fit.')
         if not hasattr(self, "moments_"):
@@ -141,6 +155,14 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.fit_.predict_rows(validate_data(self, X, reset=False, dtype=[np.float64, np.float32]))
+
+    def _learner(self) -> SGD | None:
+        """The solver, if it is one that can go on from weights."""
+        from linnet.solvers.sgd import SGD
+
+        if isinstance(self.solver, str):
+            return SGD() if self.solver == "sgd" else None
+        return self.solver if isinstance(self.solver, SGD) else None
 
     def _source(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> ArraySource:
         """The rows, checked by scikit-learn's rules."""

@@ -1,4 +1,13 @@
-"""Figures of a Fit, drawn with matplotlib's object interface: no window, no state shared with a user's own plots."""
+"""Figures: what a Fit looks like, and what the way to it does; `from linnet import figures`.
+
+    plot(fit, data, target)              the line through the points, or the weights with their intervals
+    learned_against_exact(fit)           how far each learned weight is from the exact one
+    loss_curve(*runs, labels, optimum)   the loss of one or several runs, epoch by epoch
+    path(runs, X, y, loss, optimum)      the way of the weights over the contours of the loss
+    save(figure, path)                   as PNG, SVG or PDF
+
+Each gives a matplotlib Figure that no window and no other plot knows of.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linnet.atomic import Paths, replacing
 from linnet.block import Float64s, InputError
+from linnet.canvas import BLUE, GREY, INK, ORANGE, PALE, SUFFIXES, blank, caption, finish, save, title
+from linnet.loss_figure import loss_curve
+from linnet.path_figure import path
 from linnet.table import number, shorten
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from linnet.fitted import Fit
 
-SUFFIXES = (".pdf", ".png", ".svg")
+__all__ = ["plot", "learned_against_exact", "loss_curve", "path", "save", "SUFFIXES"]
+
 POINTS = 5_000  # more than that is a cloud, not points
 BARS = 30  # weights that can still be read one by one
 LEVEL = 0.95
-# Okabe and Ito's colours, which people who see fewer colours can tell apart.
-BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#9A9A9A", "#333333"
 
 
 def plot(fit: Fit, data: Any = None, target: Any = None) -> Figure:
@@ -30,7 +41,7 @@ def plot(fit: Fit, data: Any = None, target: Any = None) -> Figure:
     One feature: the fitted line with its 95 % confidence band; with data also the points, evenly thinned to at most
     5,000; without, over two standard deviations on either side of the feature's mean. Several features: each weight
     with its 95 % interval, in standard deviations of the target per standard deviation of the feature, so that they
-    compare; the largest 30.
+    compare; the largest 30. Beside what was learned, what is exact is marked where it is known.
 
     Args:
         fit: the fit.
@@ -40,45 +51,87 @@ def plot(fit: Fit, data: Any = None, target: Any = None) -> Figure:
     Raises:
         InputError: the data lack the feature or the target, or are arrays without a target.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.text import Text
-
-    figure = Figure(figsize=(7.0, 4.6), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank()
     if len(fit.names) == 1:
         _line(figure, fit, _points(fit, data, target))
     else:
         _weights(figure, fit)
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=INK)
-        for text in (axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()):
-            text.set_color(INK)
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        text.set_parse_math(False)  # a `$` in a column's name is a dollar
-        text.set_fontfamily(_families())
-    return figure
+    return finish(figure)
 
 
-def save(figure: Figure, path: Paths) -> None:
-    """Write a figure as PNG, SVG or PDF, by the ending of its name; whole or not at all.
+def learned_against_exact(fit: Fit) -> Figure:
+    """Draw how far each learned weight, and the bias, is from the exact one, in standard errors.
+
+    So they compare, whatever their units. A band shows the tolerance of SGD's tol="auto": 5 % of a standard error. The
+    scale is linear within the band, and logarithmic beyond it where something lies far out. The farthest 30 are shown.
+
+    Args:
+        fit: a learned Fit that knows the exact weights and standard errors, as one with squared loss does.
 
     Raises:
-        InputError: another ending, or nothing can be written at `path`.
-        OSError: the file could not be written.
+        InputError: the fit is exact itself, knows no exact weights, or has no standard errors.
     """
-    import warnings
-    from pathlib import Path
+    from linnet.solvers.survey import CLOSE
 
-    import matplotlib as mpl
+    if fit.exact is None:
+        why = "what is exact is not known for its loss or its size" if fit.settings else "it was solved exactly itself"
+        raise InputError(f"This fit has no exact weights to be held against: {why}.")
+    first = 0 if fit.intercept else 1
+    names = np.array(["intercept", *fit.names], dtype=object)[first:]
+    distance = fit.distance[first:]
+    known = np.flatnonzero(np.isfinite(distance))
+    if not known.size:
+        raise InputError(
+            'This fit has no standard errors to measure distances in: fit with errors other than "none", with '
+            "more rows than weights, and a target that the features do not reproduce exactly."
+        )
+    order = known[np.argsort(-np.abs(distance[known]), kind="stable")]
+    shown = order[:BARS]
+    rows = np.arange(shown.size)
+    far = np.abs(distance[order]) > CLOSE
 
-    kind = Path(path).suffix.lower().removeprefix(".")
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # the same fit gives the same file
-    with replacing(path, SUFFIXES) as temporary, warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "linnet"}):
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box stands in for a rare character
-        figure.savefig(temporary, format=kind, metadata=undated, facecolor="white")
+    figure = blank()
+    axes = figure.add_subplot()
+    figure.set_size_inches(7.0, 1.6 + 0.3 * max(shown.size, 3))
+    axes.axvspan(-CLOSE, CLOSE, color=BLUE, alpha=0.12, linewidth=0)
+    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
+    for one, marker, colour in ((~far[: shown.size], "o", BLUE), (far[: shown.size], "D", ORANGE)):
+        axes.hlines(rows[one], 0, distance[shown][one], color=colour, linewidth=1.5)
+        axes.plot(distance[shown][one], rows[one], marker, color=colour, markersize=6)
+    _distance_scale(axes, CLOSE, float(np.abs(distance[shown]).max()))
+    axes.set_yticks(rows, [shorten(names[i], 32) for i in shown])
+    axes.set_ylim(shown.size - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("learned minus exact, in standard errors of each weight")
+
+    said = [f"shaded: the tolerance, {100 * CLOSE:g} % of a standard error to either side"]
+    if order.size > shown.size:
+        said.append(f"{order.size - shown.size:,} more are nearer to exact than these, and not shown")
+    if known.size < distance.size:
+        said.append(f"{distance.size - known.size:,} have no standard error, and are not shown")
+    caption(figure, said)
+    outside = int(far.sum())
+    title(
+        axes,
+        f"{outside:,} of {far.size:,} weights outside the tolerance"
+        if outside
+        else f"All {far.size:,} weights within the tolerance",
+    )
+    return finish(figure)
+
+
+def _distance_scale(axes: Axes, close: float, farthest: float) -> None:
+    """Linear, or where something lies far out, linear only within ± `close`."""
+    if farthest <= 4 * close:
+        axes.set_xlim(-1.15 * max(farthest, 1.5 * close), 1.15 * max(farthest, 1.5 * close))
+        return
+    axes.set_xscale("symlog", linthresh=close, linscale=0.7)
+    powers = np.arange(int(np.log10(farthest / close)) + 1)
+    sizes = close * 10.0 ** powers[:: -(-powers.size // 5)]
+    axes.set_xticks([*-sizes[::-1], 0.0, *sizes])
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace("-", "−"))
+    axes.set_xlim(-farthest * 1.6, farthest * 1.6)
 
 
 def _line(figure: Figure, fit: Fit, points: tuple[Float64s, Float64s] | None) -> None:
@@ -108,16 +161,19 @@ def _line(figure: Figure, fit: Fit, points: tuple[Float64s, Float64s] | None) ->
         value, low, high = fit.predict_rows(x[:, None], LEVEL, "confidence").T
         band = f"{LEVEL:.0%} confidence band".replace("%", " %")
         axes.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label=band)
-    axes.plot(x, value, color=BLUE, linewidth=2, label="fit")
+    learned = fit.exact is not None
+    axes.plot(x, value, color=BLUE, linewidth=2, label="learned" if learned else "fit")
+    if fit.exact is not None:
+        axes.plot(x, fit.exact[0] + fit.exact[1] * x, color=ORANGE, linewidth=1.5, linestyle=(0, (4, 3)), label="exact")
     axes.set_xlabel(shorten(feature.column, 60))
     if points is None and feature.levels is None:
-        figure.supxlabel("no data given: drawn over the mean ± 2 standard deviations", fontsize=9, color=INK)
+        caption(figure, ["no data given: drawn over the mean ± 2 standard deviations"])
     axes.set_ylabel(shorten(fit.target, 40))
     sign = "−" if fit.weights[0] < 0 else "+"
     slope = number(abs(float(fit.weights[0])), 4)
     start = f"{number(fit.bias, 4)} {sign} {slope}" if fit.intercept else number(float(fit.weights[0]), 4)
     formula = f"{shorten(fit.target, 24)} = {start} · {shorten(name, 24)}".replace("= -", "= −")
-    axes.set_title(formula, loc="left", fontsize=11, color=INK)
+    title(axes, formula)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
 
 
@@ -136,6 +192,11 @@ def _weights(figure: Figure, fit: Fit) -> None:
     axes = figure.add_subplot()
     axes.axvline(0, color=GREY, linewidth=1, zorder=0)
     known = fit.identified[shown]
+    if fit.exact is not None:
+        axes.plot(
+            (fit.exact[1:] * fit.scale / unit)[shown], rows, "|", color=ORANGE, markersize=15, markeredgewidth=2.5,
+            zorder=1,
+        )  # fmt: skip
     error = np.nan_to_num(np.vstack([weights - low, high - weights])[:, shown])
     axes.errorbar(
         weights[shown][known], rows[known], xerr=error[:, known], fmt="o", color=BLUE, markersize=6, elinewidth=2,
@@ -150,16 +211,18 @@ def _weights(figure: Figure, fit: Fit) -> None:
         label.set_alpha(1.0 if sure else 0.6)
     axes.set_ylim(shown.size - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
+    axes.grid(axis="x", color=PALE, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.set_title(f"Weights for {shorten(fit.target, 48)}, standardised", loc="left", fontsize=11, color=INK)
+    title(axes, f"Weights for {shorten(fit.target, 48)}, standardised")
     about = f", with {LEVEL:.0%} intervals".replace("%", " %") if fit.uncertainty is not None else ""
-    caption = [f"standard deviations of the target per standard deviation of the feature{about}"]
+    said = [f"standard deviations of the target per standard deviation of the feature{about}"]
+    if fit.exact is not None:
+        said.append("blue circles: learned; upright orange strokes: exact")
     if not known.all():
-        caption.append("hollow: cannot be told from the others")
+        said.append("hollow: cannot be told from the others")
     if order.size > shown.size:
-        caption.append(f"{order.size - shown.size:,} smaller weights not shown")
-    figure.supxlabel("\n".join(caption), fontsize=9, color=INK)
+        said.append(f"{order.size - shown.size:,} smaller weights not shown")
+    caption(figure, said)
 
 
 def _points(fit: Fit, data: Any, target: Any) -> tuple[Float64s, Float64s] | None:
@@ -193,19 +256,3 @@ def _points(fit: Fit, data: Any, target: Any) -> tuple[Float64s, Float64s] | Non
     if not kept.shape[1]:
         raise InputError("The data to plot have no complete row.")
     return kept[0], kept[1]
-
-
-def _families() -> list[str]:
-    """Matplotlib's own font first, then those installed here that know the scripts it lacks."""
-    from matplotlib import font_manager
-
-    wanted = (
-        "Noto Sans CJK SC",
-        "Noto Sans SC",
-        "PingFang SC",
-        "Microsoft YaHei",
-        "WenQuanYi Zen Hei",
-        "Arial Unicode MS",
-    )
-    installed = set(font_manager.get_font_names())
-    return ["DejaVu Sans", *(name for name in wanted if name in installed)]

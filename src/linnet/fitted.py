@@ -49,9 +49,13 @@ class Fit:
         status: how the run ended, with cause and remedy.
         notes: sentences a reader must know, such as which columns are not separately identifiable.
         solver: name of the Solver.
-        precision: the rung of Moments: "float64" or "exact".
+        precision: the rung of Moments, "float64" or "exact"; without Moments the arithmetic, "float32" or "float64".
         passes: how many times the rows were read.
-        history: one record an epoch or iteration.
+        exact: shape (d+1,), [bias, weights] of the exact optimum of the same objective, which the learned ones are
+            judged by; None when the fit is itself exact, or when that optimum is not known.
+        settings: what an iterative solver used (learning rate, batch size, ...): texts, numbers, truth values or None;
+            empty for a solver that has none.
+        history: one record an epoch or iteration: epoch, step, rows, loss, objective and lr, as far as known.
         target: name of the target.
         loss: name of the loss.
         errors: kind of standard errors.
@@ -85,6 +89,8 @@ class Fit:
     solver: str
     precision: str
     passes: int
+    exact: Float64s | None
+    settings: dict[str, Any]
     history: tuple[dict[str, float], ...]
     target: str
     loss: str
@@ -128,6 +134,14 @@ class Fit:
     def p_values(self) -> Float64s:
         """Two-sided p values that [bias, weights] are 0, shape (d+1,), by Student's t with `df_residual`."""
         return t_two_sided(self.t_values, self.df_residual)
+
+    @property
+    def distance(self) -> Float64s:
+        """How far [bias, weights] are from `exact`, in standard errors, shape (d+1,); NaN where not available."""
+        if self.exact is None:
+            return np.full(len(self.names) + 1, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.asarray((self.coefficients - self.exact) / np.r_[self.bias_std_error, self.std_errors])
 
     def interval(self, level: float = 0.95) -> Float64s:
         """Confidence intervals of [bias, weights], shape (d+1, 2).

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from linnet.block import Float64s, InputError
 from linnet.design import Design
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty, f_upper
-from linnet.losses import Loss, Squared
+from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
 from linnet.moments import Moments
 from linnet.normal import EXTREMES
 from linnet.objective import Objective
@@ -25,11 +25,21 @@ from linnet.sources import open_source
 from linnet.sources.source import Source
 from linnet.status import Status
 
+if TYPE_CHECKING:
+    from linnet.solvers.sgd import SGD
+
 Errors = Literal["classical", "hc0", "hc1", "hc2", "hc3", "none"]
 Precisions = Literal["auto", "float64", "exact"]
 
-LOSSES: dict[str, Callable[[], Loss]] = {"squared": Squared}
-SOLVERS: dict[str, Callable[[Precisions], Solver]] = {"auto": Exact, "exact": Exact}
+
+def _sgd(precision: Precisions) -> Solver:  # noqa: ARG001 - it has a rung of its own
+    from linnet.solvers.sgd import SGD  # compiled kernels that only a learner waits for
+
+    return SGD()
+
+
+LOSSES: dict[str, Callable[[], Loss]] = {"squared": Squared, "absolute": Absolute, "huber": Huber, "quantile": Quantile}
+SOLVERS: dict[str, Callable[[Precisions], Solver]] = {"auto": Exact, "exact": Exact, "sgd": _sgd}
 SHOWN = 5  # dependencies spelled out before the rest is only counted
 
 
@@ -105,13 +115,16 @@ def fit_source(
         raise InputError(f"intercept must be True or False, but is {intercept!r}.")
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise InputError(f"progress must be None, True, False or a callable taking each Step, but is {progress!r}.")
-    objective = Objective(_loss(loss), l2=l2, intercept=bool(intercept))
+    objective = Objective(named_loss(loss), l2=l2, intercept=bool(intercept))
     chosen = _solver(solver, precision)
-    last = deque(watch(chosen.steps(objective, source), source.rows, progress), maxlen=1).pop()
+    if errors.startswith("hc") and not isinstance(objective.loss, Squared):
+        raise InputError(
+            f'errors="{errors}" is for loss="squared": there are no standard errors yet for {objective.loss.name} loss.'
+        )
+    last = _drain(chosen, objective, source, progress)
     dropped = source.dropped
-    assert last.solution is not None
-    robust = errors.startswith("hc")
-    uncertainty = last.solution.robust(source, errors) if robust else None
+    robust = errors.startswith("hc") and last.solution is not None
+    uncertainty = last.solution.robust(source, errors) if robust and last.solution is not None else None
     fitted = _conclude(
         last,
         objective,
@@ -145,6 +158,38 @@ def fit_from_moments(
     return _conclude(last, objective, design, target, errors=errors)
 
 
+def _drain(
+    solver: Solver, objective: Objective, source: Source, progress: bool | Callable[[Step], None] | None
+) -> Step:
+    """The last Step of a run; when somebody interrupts, of what it has learned by then."""
+    steps = solver.steps(objective, source)
+    last: Step | None = None
+    try:
+        for last in watch(steps, source.rows, progress, epochs=solver.epochs):  # noqa: B007
+            pass
+    except KeyboardInterrupt:
+        if not isinstance(steps, Generator):
+            raise
+        last = steps.throw(KeyboardInterrupt)
+    assert last is not None
+    return last
+
+
+def continue_sgd(solver: SGD, objective: Objective, source: Source, before: Fit | None) -> Fit:
+    """Learn on from a Fit by one epoch over other rows; the new Fit speaks of these rows alone.
+
+    Raises:
+        InputError: rows that cannot be used.
+    """
+    start, done = None, 0
+    if before is not None:
+        start, done = tuple(before.coefficients.tolist()), int(before.settings.get("steps", 0))
+    seed = solver.seed + done
+    once = replace(solver, start=start, done=done, epochs=1, tol=None, checkpoint=None, resume=False, seed=seed)
+    last = _drain(once, objective, source, False)
+    return _conclude(last, objective, source.design, source.target, solver=solver.name, n_dropped=source.dropped)
+
+
 def _conclude(
     last: Step,
     objective: Objective,
@@ -158,46 +203,63 @@ def _conclude(
     passes: int = 1,
 ) -> Fit:
     """The Fit that a run's last step leaves."""
-    solution = last.solution
-    assert solution is not None
-    if errors == "classical":
-        uncertainty = solution.uncertainty()
+    assert last.weights is not None
+    assert last.bias is not None
     assert last.objective is not None
-    n, df, rank = solution.equations.n, solution.df_residual, solution.rank
-    unexplained = solution.unexplained
+    solution, survey = last.solution, last.survey
+    d, learned = last.weights.size, survey is not None
+    exact = survey.optimum if survey is not None else None
+    judged = solution if not learned or exact is not None else None  # least squares tells nothing of other losses
+    if judged is not None and errors == "classical":
+        uncertainty = judged.uncertainty
+    if survey is not None:
+        n, centre, scale = survey.n, survey.centre, survey.scale
+        df = solution.df_residual if solution is not None else max(float(n - d - objective.intercept), 0.0)
+        assert last.squares is not None
+        unexplained = last.squares / scale[-1] ** 2 if scale[-1] > 0 else math.nan
+        residual_sd = math.sqrt(last.squares * survey.total / df) if df > 0 else math.nan
+        centre_value = last.bias + float(centre[:-1] @ last.weights)
+    else:
+        assert solution is not None
+        n, centre, scale = solution.equations.n, solution.centre, solution.scale
+        df, unexplained, residual_sd = solution.df_residual, solution.unexplained, solution.residual_sd
+        centre_value = float(centre[-1])
     r2 = 1.0 - unexplained
-    centre, scale = solution.centre, solution.scale
+    rank = judged.rank if judged is not None else 0
     f = math.nan
-    if rank and df > 0 and not objective.l2 and not math.isnan(unexplained):
-        f = _wald(solution, uncertainty) if errors.startswith("hc") else _ratio(r2 / rank, unexplained / df)
+    if judged is not None and rank and df > 0 and not objective.l2 and r2 >= 0:
+        f = _wald(judged, uncertainty) if errors.startswith("hc") else _ratio(r2 / rank, unexplained / df)
+    record = {"epoch": float(last.epoch), "rows": float(last.rows), "objective": last.objective}
     return Fit(
         names=design.names,
-        weights=solution.weights,
-        bias=solution.bias,
+        weights=last.weights,
+        bias=last.bias,
         intercept=objective.intercept,
-        identified=solution.identified,
-        bias_identified=solution.bias_identified,
-        uncertainty=uncertainty,
+        identified=np.ones(d, np.bool_) if judged is None else judged.identified,
+        bias_identified=True if judged is None else judged.bias_identified,
+        uncertainty=uncertainty if judged is not None else None,
         centre=centre[:-1],
-        centre_value=float(centre[-1]),
+        centre_value=centre_value,
         scale=scale[:-1],
         target_scale=float(scale[-1]),
         n=n,
         n_dropped=n_dropped,
         df_residual=float(df),
         objective=last.objective,
-        residual_sd=solution.residual_sd,
+        residual_sd=residual_sd,
         r2=r2,
         adjusted_r2=1.0 - unexplained * (n - objective.intercept) / df if df > 0 else math.nan,
         f_statistic=f,
         f_p_value=f_upper(f, rank, df),
-        condition=solution.condition,
-        status=_status(last, solution),
-        notes=tuple(_notes(solution, design.names, objective)),
+        condition=math.nan if solution is None else solution.condition,
+        status=last.status or _status(last, solution),
+        notes=(*_notes(judged, design.names, objective), *last.notes),
         solver=solver,
-        precision=solution.equations.precision,
+        precision="float64" if solution is None else solution.equations.precision,
         passes=passes,
-        history=({"epoch": float(last.epoch), "rows": float(last.rows), "objective": last.objective},),
+        exact=exact,
+        settings=dict(last.settings),
+        history=last.history or (record,),
         target=target,
         loss=objective.loss.name,
         errors=errors,
@@ -206,8 +268,12 @@ def _conclude(
     )
 
 
-def _loss(loss: str | Loss) -> Loss:
-    """The loss by that name."""
+def named_loss(loss: str | Loss) -> Loss:
+    """The loss by that name.
+
+    Raises:
+        InputError: there is none.
+    """
     if isinstance(loss, Loss):
         return loss
     if loss not in tuple(LOSSES):  # a tuple, since what cannot be hashed is no name either
@@ -238,8 +304,9 @@ def _wald(solution: Solution, uncertainty: Uncertainty | None) -> float:
     return float(t @ inverse @ t) / solution.rank
 
 
-def _status(last: Step, solution: Solution) -> Status:
-    """How the run ended."""
+def _status(last: Step, solution: Solution | None) -> Status:
+    """How an exact run ended."""
+    assert solution is not None
     if not last.precise:
         return Status.IMPRECISE
     if solution.dependencies:
@@ -249,8 +316,12 @@ def _status(last: Step, solution: Solution) -> Status:
     return Status.PERFECT if solution.residual == 0 else Status.SOLVED
 
 
-def _notes(solution: Solution, names: tuple[str, ...], objective: Objective) -> Iterator[str]:
+def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objective) -> Iterator[str]:
     """What a reader must know beside the numbers."""
+    if solution is None:
+        if not isinstance(objective.loss, Squared):
+            yield f"there are no standard errors yet for {objective.loss.name} loss"
+        return
     for column, coefficients, constant in solution.dependencies[:SHOWN]:
         yield _dependency(names, column, coefficients, constant, objective.intercept)
     if len(solution.dependencies) > SHOWN:

@@ -292,6 +292,16 @@ def _status(name: str, value: Any, d: int) -> Status:  # noqa: ARG001
     return Status[value]
 
 
+def _exact(name: str, value: Any, d: int) -> Float64s | None:
+    return None if value is None else _vector(-math.inf)(name, value, d + 1)  # the bias, the weights
+
+
+def _settings(name: str, value: Any, d: int) -> dict[str, Any]:  # noqa: ARG001
+    if not isinstance(value, dict) or not all(type(v) in (str, int, float, bool, type(None)) for v in value.values()):
+        raise _wrong(name, "an object of texts, numbers, truth values and nulls")
+    return {key: float(item) if item in ("nan", "inf", "-inf") else item for key, item in value.items()}
+
+
 def _history(name: str, value: Any, d: int) -> tuple[dict[str, float], ...]:  # noqa: ARG001
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise _wrong(name, "a list of records")
@@ -334,6 +344,8 @@ _READERS: dict[str, Callable[..., Any]] = {
     "solver": _string,
     "precision": _string,
     "passes": _count,
+    "exact": _exact,
+    "settings": _settings,
     "history": _history,
     "target": _string,
     "loss": _string,

@@ -17,7 +17,11 @@ REDRAW = 0.1  # seconds between two drawings, which no eye would tell apart if t
 
 
 def watch(
-    steps: Iterator[Step], rows: int | None = None, progress: bool | Callable[[Step], None] | None = None
+    steps: Iterator[Step],
+    rows: int | None = None,
+    progress: bool | Callable[[Step], None] | None = None,
+    *,
+    epochs: int | None = None,
 ) -> Iterator[Step]:
     """The same steps, shown to a reader on the way; what they compute is not touched.
 
@@ -25,14 +29,16 @@ def watch(
         steps: of a run.
         rows: how many rows one epoch has, when that is known; the time left is shown only then.
         progress: None shows rows, rows per second and time left on stderr when that is a terminal and the work has
-            lasted longer than a second; True shows them at once and always, False never. A callable is given each
-            Step instead.
+            lasted longer than a second, and epoch and loss as well when there is a loss; True shows them at once and
+            always, False never. A callable is given each Step instead.
+        epochs: how many of them a run that learns will have, when that is known; the time left is then the run's, not
+            the epoch's.
     """
     if callable(progress):
         return _tell(steps, progress)
     if progress is False or (progress is None and not (sys.stderr is not None and sys.stderr.isatty())):
         return steps
-    return _show(steps, rows, 0.0 if progress else PATIENCE)
+    return _show(steps, rows, epochs, 0.0 if progress else PATIENCE)
 
 
 def _tell(steps: Iterator[Step], listener: Callable[[Step], None]) -> Iterator[Step]:
@@ -41,33 +47,54 @@ def _tell(steps: Iterator[Step], listener: Callable[[Step], None]) -> Iterator[S
         yield step
 
 
-def _show(steps: Iterator[Step], rows: int | None, patience: float) -> Iterator[Step]:
+def _show(steps: Iterator[Step], rows: int | None, epochs: int | None, patience: float) -> Iterator[Step]:
     began = drawn = monotonic()
     display: Progress | None = None
     task: TaskID | None = None
     last: Step | None = None
+    shown: tuple[bool, int] | None = None
     try:
         for step in steps:
             now = monotonic()
             if display is None and now - began >= patience:
                 display = _display()
                 display.start()
-            if display is not None and (
-                task is None or now - drawn >= REDRAW or last is None or step.epoch != last.epoch
-            ):
-                if task is None or last is None or step.epoch != last.epoch:  # rows and speed count from 0 each epoch
+            if last is not None and _piece(step) != _piece(last):
+                rows = rows or last.rows  # one that is over tells how long all are
+            piece = _piece(step, epochs)
+            if display is not None and (piece != shown or now - drawn >= REDRAW):
+                if task is None or piece != shown:
                     if task is not None:
                         display.remove_task(task)
-                    task = display.add_task("" if step.epoch == 1 else f", pass {step.epoch}", total=rows)
-                display.update(task, completed=step.rows)
-                drawn = now
+                    task = display.add_task("", total=None)
+                _update(display, task, step, rows, epochs)
+                drawn, shown = now, piece
             last = step
             yield step
     finally:  # also when interrupted: the terminal gets its cursor and its line back
         if display is not None:
             if task is not None and last is not None:
-                display.update(task, completed=last.rows)
+                _update(display, task, last, rows, epochs)
             display.stop()
+
+
+def _piece(step: Step, epochs: int | None = None) -> tuple[bool, int]:
+    """The piece of work that a step is of: a pass, or an epoch, or all epochs when their number is known."""
+    learns = step.loss is not None
+    return learns, 0 if learns and epochs else step.epoch
+
+
+def _update(display: Progress, task: TaskID, step: Step, rows: int | None, epochs: int | None) -> None:
+    """Tell the display how far a step is."""
+    done, total = step.rows, rows
+    if step.loss is None:
+        says = f"{done:,}" + ("" if rows is None else f" of {rows:,}") + " rows"
+        says += "" if step.epoch <= 1 else f", pass {step.epoch}"
+    else:
+        says = f"epoch {step.epoch:,}" + (f" of {epochs:,}" if epochs else "") + f", loss {step.loss:.4g}"
+        if epochs and rows:
+            done, total = done + (step.epoch - 1) * rows, epochs * rows
+    display.update(task, completed=done, total=total, description=says)
 
 
 def _display() -> Progress:
@@ -76,17 +103,15 @@ def _display() -> Progress:
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
     from rich.text import Text
 
-    class Rows(ProgressColumn):
+    class Said(ProgressColumn):
         def render(self, task: Task) -> Text:
-            of = "" if task.total is None else f" of {task.total:,.0f}"
             speed = task.finished_speed or task.speed
-            pace = "" if speed is None else f", {_short(speed)} rows/s"
-            return Text(f"{task.completed:,.0f}{of} rows{pace}{task.description}")
+            return Text(task.description + ("" if speed is None else f", {_short(speed)} rows/s"))
 
     console = Console(stderr=True)
     return Progress(
         BarColumn(bar_width=20),
-        Rows(),
+        Said(),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=console.is_terminal,

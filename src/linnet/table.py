@@ -6,9 +6,12 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from linnet.block import Float64s
     from linnet.fitted import Fit
 
 WIDTH = 80
@@ -42,7 +45,8 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
 
     Returns:
         The Fit's fields; under `weights` one record for each weight, the intercept first if there is one, with its
-        name, weight, std_error, low and high (the interval's ends), t and p.
+        name, weight, std_error, low and high (the interval's ends), t and p, exact (the exact optimum that a learned
+        weight is judged by) and distance (from it, in standard errors).
 
     Raises:
         InputError: `level` is not between 0 and 1.
@@ -56,6 +60,8 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "high": interval[:, 1].tolist(),
         "t": fit.t_values.tolist(),
         "p": fit.p_values.tolist(),
+        "exact": [None] * (len(fit.names) + 1) if fit.exact is None else fit.exact.tolist(),
+        "distance": fit.distance.tolist(),
     }
     records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     values = {
@@ -84,6 +90,7 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "solver": fit.solver,
         "precision": fit.precision,
         "passes": fit.passes,
+        "settings": fit.settings,
         "history": fit.history,
         "covariance": fit.covariance.tolist(),
     }
@@ -165,59 +172,108 @@ def _header(fit: Fit) -> list[str]:
     rows = f"{fit.n:,} {_plural('row', fit.n)}"
     if fit.n_dropped:
         rows += f", {fit.n_dropped:,} dropped for missing values"
-    method = [f"{fit.loss} loss", f"{fit.solver} solver", f"{fit.precision} precision"]
+    shape = "".join(f" ({key} {_said(fit.settings[key])})" for key in ("delta", "q") if key in fit.settings)
+    method = [f"{fit.loss} loss{shape}", f"{fit.solver} solver", f"{fit.precision} precision"]
     if fit.l2:
         method.append(f"l2 {number(fit.l2, 4)}")
     if not fit.intercept:
         method.append("no intercept")
-    if fit.errors not in ("classical", "none"):
+    if fit.errors not in ("classical", "none") and fit.uncertainty is not None:
         method.append(f"{fit.errors} errors")
     return [
         shorten(f"Linear regression of {fit.target}", WIDTH),
         rows,
         *wrap(" · ".join(method)),
+        *(wrap(_learning(fit)) if fit.settings else []),
     ]
+
+
+def _learning(fit: Fit) -> str:
+    """How an iterative solver went about it, as far as its settings tell."""
+    used = {key: _said(value) for key, value in fit.settings.items() if value}
+    parts = []
+    if "lr" in used:
+        parts.append(f"learning rate {used['lr']}" + (" (auto)" if "lr_auto" in used else ""))
+    if used.get("schedule", "constant") != "constant":
+        parts.append(f"{used['schedule']} schedule")
+    if "batch_size" in used:
+        parts.append(f"batches of {used['batch_size']} {_plural('row', fit.settings['batch_size'])}")
+    if "epochs" in used:
+        parts.append(f"{used['epochs']} {_plural('epoch', fit.settings['epochs'])}")
+    if "momentum" in used:
+        parts.append(f"momentum {used['momentum']}")
+    if "average" in used:
+        parts.append("averaged weights")
+    if "shuffle" in used:
+        parts.append(f"shuffle: {used['shuffle']}")
+    return " · ".join(parts)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _weights(fit: Fit, level: float) -> list[str]:
     from rich.cells import cell_len
 
-    interval = fit.interval(level)
-    t, p = fit.t_values, fit.p_values
     names = ["intercept", *fit.names]
-    weights = [fit.bias, *fit.weights.tolist()]
     errors = [fit.bias_std_error, *fit.std_errors.tolist()]
     first = 0 if fit.intercept else 1
-    shown = range(first, min(len(names), first + ROWS))
+    shown = slice(first, min(len(names), first + ROWS))
 
-    widest = max((cell_len(names[i]) for i in shown), default=0)
-    for style in _styles(errors[first : shown.stop]):  # the first that leaves room for the names
-        columns = [
-            _column("weight", [style(weights[i]) for i in shown]),
-            _column("std error", [style(errors[i]) for i in shown]),
-            _column("t", [_t_value(float(t[i])) for i in shown]),
-            _column("p", [p_value(float(p[i])) for i in shown], align=False),
-            _column("", [style(float(interval[i, 0])) for i in shown]),
-            _column("", [style(float(interval[i, 1])) for i in shown]),
-        ]
+    widest = max(map(cell_len, names[shown]), default=0)
+    for style in _styles(errors[shown]):  # the first that leaves room for the names
+        columns = _tested(fit, shown, style, level) if fit.exact is None else _judged(fit, fit.exact, shown, style)
         room = WIDTH - sum(len(column[0]) + 2 for column in columns)
         if room >= max(min(widest, 24), 9):
             break
     width = max(min(widest, room), 9)
 
-    low, high = columns[-2:]
-    span = max(len(low[0]) + 2 + len(high[0]), 12)
-    title = f"{level * 100:.10g} % interval"
+    lines = []
+    for name, *cells in zip(["", *names[shown]], *columns, strict=True):
+        label = shorten(name, width)
+        lines.append(label + " " * (width - cell_len(label)) + "".join("  " + cell for cell in cells))
     rule = "─" * (width + sum(len(column[0]) + 2 for column in columns))
-    head = " " * width + "".join("  " + column[0] for column in columns[:-2]) + "  " + title.rjust(span)
-    lines = [head, rule]
-    for row, i in enumerate(shown, 1):
-        name = shorten(names[i], width)
-        lines.append(name + " " * (width - cell_len(name)) + "".join("  " + column[row] for column in columns))
-    lines.append(rule)
+    lines = [lines[0], rule, *lines[1:], rule]
     if shown.stop < len(names):
         lines.append(f"and {len(names) - shown.stop:,} more: to_dict() and --json give all of them")
+    if fit.exact is not None and fit.uncertainty is not None:
+        lines.append("distance: from learned to exact, in standard errors")
     return lines
+
+
+def _judged(fit: Fit, exact: Float64s, shown: slice, style: Callable[[float], str]) -> list[list[str]]:
+    """The columns of a table that holds what was learned against the exact answer."""
+    columns = [
+        _column("learned", [style(x) for x in fit.coefficients[shown].tolist()]),
+        _column("exact", [style(x) for x in exact[shown].tolist()]),
+    ]
+    if fit.uncertainty is not None:
+        errors = np.r_[fit.bias_std_error, fit.std_errors]
+        columns += [
+            _column("std error", [style(x) for x in errors[shown].tolist()]),
+            _column("distance", [_ratio(x, 3) for x in fit.distance[shown].tolist()]),
+        ]
+    return columns
+
+
+def _tested(fit: Fit, shown: slice, style: Callable[[float], str], level: float) -> list[list[str]]:
+    """The columns of a table that tells how sure each weight is."""
+    columns = [_column("weight", [style(x) for x in fit.coefficients[shown].tolist()])]
+    if fit.uncertainty is None:
+        return columns
+    errors = np.r_[fit.bias_std_error, fit.std_errors]
+    low, high = (_column("", [style(x) for x in ends])[1:] for ends in fit.interval(level)[shown].T.tolist())
+    ends = [f"{a}  {b}" for a, b in zip(low, high, strict=True)]
+    return [
+        *columns,
+        _column("std error", [style(x) for x in errors[shown].tolist()]),
+        _column("t", [_ratio(x, 2) for x in fit.t_values[shown].tolist()]),
+        _column("p", [p_value(x) for x in fit.p_values[shown].tolist()], align=False),
+        _column(f"{level * 100:.10g} % interval", ends, align=False),
+    ]
 
 
 def _styles(errors: Sequence[float]) -> Iterator[Callable[[float], str]]:
@@ -252,8 +308,9 @@ def _column(title: str, cells: list[str], *, align: bool = True) -> list[str]:
     return [text.rjust(width) for text in (title, *cells)]
 
 
-def _t_value(t: float) -> str:
-    return f"{t:.2f}" if abs(t) < 99_999.5 else number(t, 4)
+def _ratio(value: float, decimals: int) -> str:
+    """A number of standard errors."""
+    return f"{value:z.{decimals}f}" if abs(value) < 99_999.5 else number(value, 4)
 
 
 def _summary(fit: Fit) -> list[str]:

@@ -1,0 +1,105 @@
+"""The last Step of a run of SGD: the weights, the objective there, and what a reader must know beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from linnet.block import Block, Float64s
+from linnet.moments import PARALLEL, in_chunks
+from linnet.objective import residual
+from linnet.solvers.solver import Step
+from linnet.solvers.survey import CLOSE, SAMPLE, survey_of
+from linnet.status import Status
+
+if TYPE_CHECKING:
+    from linnet.solvers.run import Run
+
+
+def ending(run: Run, status: Status) -> Step:
+    """The last Step: the weights, and all that is known about them."""
+    survey = run.survey = run.survey or survey_of(run.spool, run.objective, run.source)
+    u = run.reported(run.place)
+    weights, bias = u[1:], float(u[0])
+    least = survey.solution
+    if least is not None:
+        value = survey.lowest + survey.excess(weights, bias)
+        squares = 2.0 * max(value - run.objective.penalty(weights), 0.0)
+    if least is None or not run.squared:
+        value, squares = _evaluate(run, weights, bias)
+    solver, place = run.solver, run.place
+    settings = {
+        **vars(run.objective.loss),
+        "lr": place.rate,
+        "lr_auto": solver.lr == "auto",
+        "batch_size": solver.batch_size,
+        "epochs": place.epoch,
+        "steps": place.step,
+        "momentum": float(solver.momentum),
+        "average": solver.averaging >= 0,
+        "schedule": solver.schedule if run.fall[0] == 0 or solver.schedule != "constant" else "inverse-root",
+        "shuffle": run.spool.shuffled_by(solver.shuffle),
+        "init": solver.init if solver.start is None else "given",
+        "seed": solver.seed,
+    }
+    return Step(
+        epoch=place.epoch + bool(place.rows),
+        step=place.step,
+        rows=place.rows or run.spool.rows,
+        weights=weights,
+        bias=bias,
+        objective=value,
+        loss=run.history[-1]["loss"] if run.history else None,
+        solution=least,
+        moments=survey.moments,
+        status=status,
+        notes=tuple(_notes(run, status, u)),
+        settings=settings,
+        history=tuple(run.history),
+        survey=survey,
+        squares=squares,
+    )
+
+
+def _evaluate(run: Run, weights: Float64s, bias: float) -> tuple[float, float]:
+    """The objective and the mean of the squared residuals, by a pass over the rows."""
+
+    def cost(part: Block) -> Float64s:
+        r = residual(part, weights, bias)
+        w = np.ones(part.rows) if part.weight is None else part.weight
+        return np.array([w @ run.objective.loss.value(r), w @ (r * r)])
+
+    sums = np.zeros(2)
+    for window in run.spool.windows(False, run.rng):
+        sums += sum(in_chunks(window.block, cost, PARALLEL))
+    value, squares = sums / run.spool.weight_total
+    return float(value) + run.objective.penalty(weights), float(squares)
+
+
+def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
+    """What a reader must know beside the numbers."""
+    survey, place = run.survey, run.place
+    assert survey is not None
+    names = ("the intercept", *(f"`{name}`" for name in run.names))
+    if status is Status.DIVERGED:
+        stable = survey.stable_rate(run.spool.sample(SAMPLE))
+        why = survey.blame(run.names)
+        of = "" if run.squared else ", for squared loss,"
+        limit = f"gradient descent{of} is stable up to {stable:.3g} (2/λ), and small minibatches need less"
+        yield f"learning rate {place.rate:.3g}: {limit}" + (f"; {why}" if why else "")
+    elif status in (Status.STOPPED, Status.RAN) and survey.optimum is not None:
+        far = np.abs(u - survey.optimum) / survey.tolerance
+        worst = int(np.argmax(far))
+        if far[worst] > 1:
+            slow = f"; the columns' condition number is {survey.solution.condition:.3g}" if survey.solution else ""
+            yield f"{names[worst]} is {far[worst] * CLOSE:.2g} standard errors from its exact value{slow}"
+    if run.retries:
+        yield f"the learning rate was lowered {run.retries} times, to {place.rate:.3g}: some rows are far out"
+    if run.rows.ordered and run.solver.shuffle is not True:
+        yield "rows that lie together are alike: without a whole shuffle (shuffle=True) weights stay farther off"
+    elif run.rows.ordered and run.spool.on_disk:
+        yield "rows that lie together are alike, and these are more than fit into memory: they were shuffled " + (
+            run.spool.shuffled_by(run.solver.shuffle)
+        )

@@ -1,0 +1,151 @@
+"""SGD: minibatch stochastic gradient descent, compiled, with nothing that needs guessing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from linnet.block import Float64s, InputError
+from linnet.objective import Objective
+from linnet.solvers.run import Run
+from linnet.solvers.solver import Solver, Step
+from linnet.solvers.survey import gather
+from linnet.sources.source import Source
+
+VISITS = 50_000_000
+"""Rows visited, over all epochs, that a run to a tolerance may take where 20 epochs are fewer."""
+EPOCHS = 20
+LATE = 8.0
+"""Where the learning rate is ours, so is averaging: late steps count more (see `descend`), the start is forgotten."""
+
+
+@dataclass(frozen=True)
+class SGD(Solver):
+    """Minibatch stochastic gradient descent.
+
+    A minibatch moves u = [bias, weights] by -lr·v, where v = momentum·v + g and g is the gradient of the Objective on
+    its rows: the mean over its own length, row weights taken relative to their mean over all rows, plus l2·weights.
+
+    Attributes:
+        lr: learning rate; "auto" standardises the columns internally and takes it from the largest eigenvalue, with
+            weights averaged over late steps and still reported in their own units.
+        batch_size: rows in a minibatch; the last of an epoch may be shorter.
+        epochs: passes over the rows, at most; None: 20, and with a tolerance as many more as few rows allow.
+        momentum: share of the last step's velocity that is kept, at least 0 and below 1.
+        average: whether to return the mean of the weights after every step (Polyak and Juditsky 1992).
+        schedule: "constant", or "inverse-time": lr / (1 + decay·k), with k the epochs done, counted by steps.
+        shuffle: True visits the rows in a fresh random order each epoch; "pieces" visits pieces of 64 rows so, which is
+            faster; False takes rows as they come.
+        init: weights to start from: "zeros", or "normal" for N(0, 0.01²); the bias starts at 0.
+        seed: of all that is random.
+        tol: "auto" stops once every weight is within 5 % of its standard error of the exact one, which squared loss
+            makes known; for other losses once weights move less than that over half of the epochs. None runs them
+            all.
+        checkpoint: file in which the run is kept, complete at any moment, so that it can be resumed.
+        resume: go on from `checkpoint` if that exists.
+        decay: see `schedule`.
+        every: minibatches from one Step to the next; None: a Step for each epoch, and more when epochs are long.
+        start: [bias, weights] to start from instead of `init`.
+        done: minibatches that led there, from which schedules and means go on counting.
+    """
+
+    name: ClassVar[str] = "sgd"
+    lr: float | Literal["auto"] = "auto"
+    batch_size: int = 32
+    epochs: int | None = None
+    momentum: float = 0.0
+    average: bool = False
+    schedule: Literal["constant", "inverse-time"] = "constant"
+    shuffle: bool | Literal["pieces"] = True
+    init: Literal["zeros", "normal"] = "zeros"
+    seed: int = 0
+    tol: Literal["auto"] | None = "auto"
+    checkpoint: str | PathLike[str] | None = None
+    _: dataclasses.KW_ONLY
+    resume: bool = False
+    decay: float = 1.0
+    every: int | None = None
+    start: tuple[float, ...] | None = None
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        def need(holds: bool, name: str, what: str) -> None:
+            if not holds:
+                raise InputError(f"SGD's {name} must be {what}, but is {getattr(self, name)!r}.")
+
+        need(self.lr == "auto" or _is_number(self.lr, 0.0), "lr", 'a finite number above 0, or "auto"')
+        need(_is_count(self.batch_size), "batch_size", "a whole number of rows, at least 1")
+        need(self.epochs is None or _is_count(self.epochs), "epochs", "a whole number, at least 1, or None")
+        need(self.momentum == 0 or (_is_number(self.momentum, 0.0) and self.momentum < 1), "momentum", "in [0, 1)")
+        need(isinstance(self.average, bool), "average", "True or False")
+        need(self.schedule in ("constant", "inverse-time"), "schedule", '"constant" or "inverse-time"')
+        need(isinstance(self.shuffle, bool) or self.shuffle == "pieces", "shuffle", 'True, False or "pieces"')
+        need(self.init in ("zeros", "normal"), "init", '"zeros" or "normal"')
+        need(self.seed == 0 or _is_count(self.seed), "seed", "a whole number, at least 0")
+        need(self.tol in ("auto", None), "tol", '"auto" or None')
+        need(_is_number(self.decay, 0.0), "decay", "a finite number above 0")
+        need(self.every is None or _is_count(self.every), "every", "a whole number of minibatches, at least 1, or None")
+        need(self.done == 0 or _is_count(self.done), "done", "a whole number of minibatches, at least 0")
+        if self.resume and self.checkpoint is None:
+            raise InputError("resume=True needs checkpoint=, the file to go on from.")
+
+    def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
+        """Learn; the last Step carries the weights, how the run ended and, where they are known, the Moments.
+
+        While rows are first gathered from files, Steps have epoch 0. An interrupt (KeyboardInterrupt) ends the run with
+        a last Step too, if there are weights.
+
+        Raises:
+            InputError: a loss of unknown shape, numbers that are not finite, no rows, or a checkpoint that cannot be
+                used.
+        """
+        if objective.loss.bend is None:
+            raise InputError(
+                f"SGD cannot lower the loss {objective.loss.name!r}: it needs a Loss with a `bend`, as squared, "
+                "absolute, huber and quantile have."
+            )
+        d = len(source.design.names)
+        if self.start is not None and len(self.start) != d + 1:
+            raise InputError(f"SGD's start must hold the bias and {d} weights, but has {len(self.start)} numbers.")
+        rows = yield from gather(self, objective, source)
+        with rows.spool:
+            yield from Run(self, objective, source, rows).steps()
+
+    def limit(self, rows: int) -> int:
+        """Epochs to run at most over so many rows."""
+        if self.epochs is not None:
+            return self.epochs
+        return EPOCHS if self.tol is None else max(EPOCHS, VISITS // rows)
+
+    @property
+    def averaging(self) -> float:
+        """Which mean of the weights is reported, as `descend` takes it; negative for the last weights."""
+        return 0.0 if self.average else (LATE if self.lr == "auto" else -1.0)
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a run to be resumed."""
+        free = ("epochs", "tol", "checkpoint", "resume", "every")
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in free}
+
+    def first(self, features: int, rng: np.random.Generator) -> Float64s:
+        """[bias, weights] before the first step, (d+1,)."""
+        if self.start is not None:
+            return np.array(self.start, dtype=np.float64)
+        start = np.zeros(features + 1)
+        if self.init == "normal":
+            start[1:] = rng.normal(0.0, 0.01, features)
+        return start
+
+
+def _is_number(value: Any, above: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > above
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)

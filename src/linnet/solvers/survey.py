@@ -1,0 +1,354 @@
+"""Rows and Survey: what a learner reads, and what one pass over it tells before the first step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Block, Float64s, Floats, InputError
+from linnet.losses import Squared
+from linnet.moments import Float64Moments, Moments
+from linnet.objective import Objective, residual
+from linnet.solution import Solution
+from linnet.solvers.exact import holds
+from linnet.solvers.solver import Step
+from linnet.sources.source import Source
+from linnet.sources.spool import Spool
+
+if TYPE_CHECKING:
+    from linnet.solvers.sgd import SGD
+
+WIDEST = 4096
+"""Features beyond which no Moments are taken: d² numbers would not fit beside the rows."""
+CLOSE = 0.05
+"""Optimisation error, in standard errors, that nobody who reads the standard errors would notice."""
+RESOLUTION = 1e-7
+"""Error of a weight, in standardised units, that is small where there is no standard error to compare it with."""
+MOST_SQUARE = 256
+"""Features up to which all eigenvalues are computed."""
+SAMPLE = 2048
+"""Rows that a learning rate is judged by."""
+NEIGHBOURS = 64
+"""Rows in a piece, to see whether rows that lie together are alike,"""
+ALIKE = 1.5
+"""and how many times the variance of their mean must exceed that in a random order."""
+APART = 30.0
+"""Ratio of two columns' sizes from which the larger is to blame for a small learning rate."""
+
+
+class Tally:
+    """Sums over blocks that a Survey is made of: Moments, or sums for each column alone where those were too many."""
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+        self.moments: Float64Moments | None = None
+        self._shift = np.zeros(features + 1)
+        self._sums = np.zeros((2, features + 1))
+        self._total = 0.0
+        self._n = 0
+
+    def add(self, block: Block) -> bool:
+        """Add a block's rows; False when a sum is not finite."""
+        if self.features <= WIDEST:
+            shift = None if self.moments is None else self.moments.shift
+            part = Float64Moments.of(block, shift=shift)
+            self.moments = part if self.moments is None else self.moments + part
+            return part.finite
+        assert block.y is not None
+        rows = max(1, (1 << 22) // self.features)
+        for i in range(0, block.rows, rows):
+            z = np.column_stack([block.X[i : i + rows], block.y[i : i + rows]]).astype(np.float64)
+            w = np.ones(len(z)) if block.weight is None else block.weight[i : i + rows]
+            if not self._n and w.any():
+                self._shift = w @ z / w.sum()
+            z -= self._shift
+            self._sums += w @ z, w @ np.square(z, out=z)
+            self._total += float(w.sum())
+            self._n += int(np.count_nonzero(w))
+        return bool(np.isfinite(self._sums).all())
+
+    def survey(self, objective: Objective, exact: Moments | None = None) -> Survey:
+        """The Survey of all rows so far; `exact` are Moments to be used instead of these.
+
+        Raises:
+            InputError: there are no rows.
+        """
+        moments = exact or self.moments
+        if moments is not None:
+            solution = moments.solve(objective.l2, objective.intercept)
+            equations = solution.equations
+            return Survey(equations.n, equations.total, solution.centre, solution.scale, objective, moments, solution)
+        if not self._n:
+            raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
+        mean, square = self._sums / self._total
+        if objective.intercept:
+            return Survey(
+                self._n, self._total, self._shift + mean, np.sqrt(np.maximum(square - mean**2, 0.0)), objective
+            )
+        root = np.sqrt(square + 2 * mean * self._shift + self._shift**2)
+        return Survey(self._n, self._total, np.zeros_like(mean), root, objective)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one pass over the rows tells a learner before its first step.
+
+    Attributes:
+        n: rows with a weight above 0.
+        total: sum of the row weights.
+        centre: (d+1,), weighted mean of each feature and of the target; 0 without an intercept.
+        scale: (d+1,), weighted standard deviation of each about `centre`.
+        objective: what is to be lowered.
+        moments: of all rows; None where there are too many features for them.
+        solution: the least-squares solution; None likewise.
+    """
+
+    n: int
+    total: float
+    centre: Float64s
+    scale: Float64s
+    objective: Objective
+    moments: Moments | None = None
+    solution: Solution | None = None
+
+    @cached_property
+    def lowest(self) -> float:
+        """The objective with squared loss at its minimum."""
+        assert self.solution is not None
+        return self.solution.objective + self.objective.penalty(self.solution.weights)
+
+    @cached_property
+    def optimum(self) -> Float64s | None:
+        """[bias, weights] that minimise the objective, (d+1,), where one pass is enough to know them."""
+        if self.solution is None or not isinstance(self.objective.loss, Squared):
+            return None
+        return _joined(self.solution.bias, self.solution.weights)
+
+    @cached_property
+    def metric(self) -> Float64s:
+        """What brings steps for [bias, weights] to standardised columns: 1/(scale² + l2), 0 for a constant; (d+1,)."""
+        square = self.scale[:-1] ** 2 + self.objective.l2
+        inverse = np.divide(1.0, square, out=np.zeros_like(square), where=square > 0)
+        return _joined(float(self.objective.intercept), inverse)
+
+    @cached_property
+    def tolerance(self) -> Float64s:
+        """Optimisation error of [bias, weights] that is small beside their standard errors, (d+1,)."""
+        scale = self.scale[:-1]
+        least = RESOLUTION * np.divide(self.scale[-1], scale, out=np.full_like(scale, math.inf), where=scale > 0)
+        least_bias = RESOLUTION * (self.scale[-1] + abs(self.centre[-1]))
+        tolerance = _joined(least_bias if self.objective.intercept else math.inf, least)
+        uncertainty = None if self.solution is None else self.solution.uncertainty
+        if uncertainty is not None and self.solution is not None:
+            known = _joined(self.solution.bias_identified, self.solution.identified)
+            sd = _joined(uncertainty.sd[0], uncertainty.sd[2:])
+            tolerance = np.where(known > 0, np.maximum(tolerance, CLOSE * sd), math.inf)
+        return tolerance
+
+    def near(self, u: Float64s) -> bool:
+        """Whether [bias, weights], (d+1,), are within the tolerance of the optimum, and so are predictions."""
+        assert self.optimum is not None
+        assert self.solution is not None
+        if not (np.abs(u - self.optimum) <= self.tolerance).all():
+            return False
+        if not self.solution.dependencies:
+            return True
+        # weights that cannot be told apart have no tolerance: what they predict has one
+        noise = self.solution.residual_sd
+        least = (RESOLUTION * self.scale[-1]) ** 2
+        if noise > 0:
+            least = max(least, (CLOSE * noise) ** 2 * (self.solution.rank + 1) / self.n)
+        return bool(2.0 * self.excess(u[1:], float(u[0])) <= least)
+
+    def excess(self, weights: Float64s, bias: float) -> float:
+        """By how much the objective with squared loss lies above its minimum, at weights (d,) and bias."""
+        assert self.solution is not None
+        equations = self.solution.equations
+        delta = weights - self.solution.weights
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = np.ldexp(delta, equations.exponents[:-1])
+            square = scaled @ (equations.matrix[0][:-1, :-1] @ scaled) * equations.factor / equations.total
+            if self.objective.intercept:
+                square += float(bias - self.solution.bias + self.solution.centre[:-1] @ delta) ** 2
+            return float(square + self.objective.l2 * (delta @ delta)) / 2
+
+    def rate(self, batch_size: int, sample: Block) -> float:
+        """A learning rate, in standardised units, that is stable for minibatches.
+
+        For squared loss, with the minibatch's rows drawn at random, the weights' mean square stays bounded below
+        2 / (λ·(B-1)/B + ρ/B), where λ is the largest eigenvalue of the standardised design's second moments and ρ that
+        of fourth moments over second ones (Jain et al. 2018, Journal of Machine Learning Research 18(223)); half of
+        that is taken, with ρ estimated by Σ‖z‖⁴/Σ‖z‖² over a sample of the rows z.
+
+        Where the loss's slope is limited, its curvature near the optimum is about limit over the residuals' spread.
+
+        Args:
+            batch_size: B.
+            sample: some of the rows, as float64.
+        """
+        z = sample.X - self.centre[:-1]
+        square = (z * z) @ self.metric[1:] + self.metric[0]
+        w = np.ones(sample.rows) if sample.weight is None else sample.weight * (self.n / self.total)
+        fourth = float((w * square) @ (w * square)) / max(float(w @ square), np.finfo(np.float64).tiny)
+        largest = self._largest(np.sqrt(self.metric), z, w)
+        rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, np.finfo(np.float64).tiny)
+        assert self.objective.loss.bend is not None
+        _, steepness, limit = self.objective.loss.bend
+        return rate if math.isinf(limit) else rate * max(1.0 / steepness, self.spread(sample) / limit)
+
+    def spread(self, sample: Block) -> float:
+        """How far residuals spread, whatever a few outliers do: their median distance from their median, as if normal.
+
+        At least a hundredth of the target's own spread, and above 0: it sets the pace of a run.
+        """
+        least = 0.01 * self.scale[-1] or 1.0
+        if self.solution is None:
+            return float(self.scale[-1] or 1.0)
+        r = residual(sample, self.solution.weights, self.solution.bias)
+        return max(1.4826 * float(np.median(np.abs(r - np.median(r)))), least)
+
+    def stable_rate(self, sample: Block) -> float:
+        """2/λ: the learning rate beyond which gradient descent on the columns as they are diverges (squared loss)."""
+        w = np.ones(sample.rows) if sample.weight is None else sample.weight * (self.n / self.total)
+        unit = _joined(float(self.objective.intercept), np.ones(self.scale.size - 1))
+        with np.errstate(over="ignore"):
+            return 2.0 / max(self._largest(unit, sample.X, w, about_zero=True), np.finfo(np.float64).tiny)
+
+    def blame(self, names: Sequence[str]) -> str:
+        """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
+        size = np.hypot(self.centre[:-1], self.scale[:-1])
+        among = np.r_[size, 1.0] if self.objective.intercept else size
+        at = int(np.argmax(size))
+        rest = np.delete(among, at)
+        if not rest.size or size[at] < APART * np.median(rest):
+            return ""
+        return f"column `{names[at]}`, whose values are of size {size[at]:.3g}, makes it so small: rescale that one"
+
+    def _largest(self, scale: Float64s, rows: Floats, weight: Float64s, *, about_zero: bool = False) -> float:
+        """Largest eigenvalue of Σ w·z·zᵀ/Σ w, for z = scale · [1, x]; x is centred, or about 0.
+
+        From the Moments, or from a sample of such `rows` (m, d).
+        """
+        d = self.scale.size - 1
+        if self.solution is None:
+            z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(weight / weight.sum())[:, None]
+            return float(np.linalg.eigvalsh(z @ z.T)[-1])
+        equations = self.solution.equations
+        M = np.zeros((d + 1, d + 1))
+        unit = np.ldexp(1.0, equations.exponents[:-1]) * scale[1:]
+        M[1:, 1:] = equations.matrix[0][:-1, :-1] * (equations.factor / equations.total) * unit[:, None] * unit
+        M[0, 0] = scale[0] ** 2
+        if about_zero:
+            pull = self.centre[:-1] * scale[1:]
+            M[1:, 1:] += np.outer(pull, pull)
+            M[0, 1:] = M[1:, 0] = scale[0] * pull
+        M[1:, 1:].flat[:: d + 1] += self.objective.l2 * scale[1:] ** 2
+        if d <= MOST_SQUARE:
+            return float(np.linalg.eigvalsh(M)[-1])
+        from scipy.sparse.linalg import eigsh
+
+        start = np.cos(np.arange(d + 1, dtype=np.float64))
+        return float(eigsh(M, k=1, which="LA", tol=1e-3, v0=start, return_eigenvectors=False)[0])
+
+
+def _joined(first: float, rest: NDArray[Any]) -> Float64s:
+    """[first, rest], in a tenth of the time that np.r_ takes: short runs consist of little else."""
+    out = np.empty(rest.size + 1)
+    out[0], out[1:] = first, rest
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows to learn from, and what a first look at them told.
+
+    Attributes:
+        spool: where they can be read in any order.
+        survey: None if nothing asked for it.
+        size: root of the target's mean square.
+        ordered: whether rows that lie together are alike; None if not looked at.
+    """
+
+    spool: Spool
+    survey: Survey | None
+    size: float
+    ordered: bool | None
+
+
+def gather(solver: SGD, objective: Objective, source: Source) -> Generator[Step, None, Rows]:
+    """Read the rows once, unless they lie in memory already; Steps of epoch 0 meanwhile.
+
+    Raises:
+        InputError: numbers that are not finite, or no rows.
+    """
+    d = len(source.design.names)
+    tally, hashed = Tally(d), solver.checkpoint is not None
+    alike = np.zeros(3)
+    held = source.held()
+    if held is not None:
+        spool = Spool.over(held, batch_size=solver.batch_size, hashed=hashed)
+        if solver.lr != "auto" and solver.tol is None:
+            assert held.y is not None
+            return Rows(spool, None, float(np.sqrt(held.y @ held.y / max(held.rows, 1))), None)
+        _add(tally, held, source)
+        if solver.shuffle is not True:
+            alike += _pieces(held)
+    else:
+        spool = Spool(d, batch_size=solver.batch_size, hashed=hashed)
+        for block in source.blocks():
+            _add(tally, block, source)
+            spool.add(block)
+            alike += _pieces(block)
+            yield Step(epoch=0, step=0, rows=spool.rows)
+    survey = _survey(tally, objective, spool)
+    pieces, total, square = alike
+    ordered = None
+    if pieces > 1:
+        spread = (square - total * total / pieces) / (pieces - 1)
+        ordered = bool(spread * NEIGHBOURS > (ALIKE + 5 * (2 / pieces) ** 0.5) * survey.scale[-1] ** 2)
+    return Rows(spool, survey, math.hypot(survey.centre[-1], survey.scale[-1]), ordered)
+
+
+def _add(tally: Tally, block: Block, source: Source) -> None:
+    if not tally.add(block):
+        block.check(source.design.names, source.target, source.where)
+
+
+def _pieces(block: Block) -> Float64s:
+    """Number, sum and sum of squares of the target's means over pieces of rows that lie together."""
+    assert block.y is not None
+    count = block.rows // NEIGHBOURS
+    means = block.y[: count * NEIGHBOURS].reshape(count, NEIGHBOURS).mean(axis=1, dtype=np.float64)
+    return np.array([count, means.sum(), means @ means])
+
+
+def survey_of(spool: Spool, objective: Objective, source: Source) -> Survey:
+    """The Survey of rows that were gathered without one.
+
+    Raises:
+        InputError: a number is not finite.
+    """
+    tally = Tally(spool.features)
+    for window in spool.windows(False, np.random.default_rng(0)):
+        _add(tally, window.block, source)
+    return _survey(tally, objective, spool)
+
+
+def _survey(tally: Tally, objective: Objective, spool: Spool) -> Survey:
+    """The Survey, by exact Moments where those in float64 would not hold."""
+    survey = tally.survey(objective)
+    if survey.solution is None or holds(survey.solution):
+        return survey
+    from linnet.exact_moments import ExactMoments
+
+    exact: Moments | None = None
+    for window in spool.windows(False, np.random.default_rng(0)):
+        part = ExactMoments.of(window.block)
+        exact = part if exact is None else exact + part
+    return tally.survey(objective, exact)

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from helpers import Floats, example
+from linnet import figures
+from linnet.block import InputError
+from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
+from linnet.objective import Objective
+from linnet.solvers.sgd import SGD
+from linnet.solvers.solver import Step
+from linnet.sources import open_source
+
+
+def axes_of(figure: Figure) -> Axes:
+    figure.canvas.draw()  # anything that cannot be drawn fails here
+    (axes,) = figure.axes
+    return axes
+
+
+def data(line: Line2D) -> Floats:
+    return np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
+
+
+def paths(axes: Axes) -> list[Floats]:
+    return [data(line) for line in axes.get_lines() if line.get_linestyle() != "None"]
+
+
+def star(axes: Axes) -> Floats:
+    (found,) = (data(line) for line in axes.get_lines() if line.get_marker() == "*")
+    return np.asarray(found[0])
+
+
+def contours(axes: Axes) -> list[tuple[float, Floats]]:
+    """Each line's level, and the points that it goes through."""
+    (drawn,) = (c for c in axes.collections if isinstance(c, QuadContourSet) and not c.filled)
+    found = zip(np.asarray(drawn.levels), (np.asarray(line.vertices) for line in drawn.get_paths()), strict=True)
+    return [(float(level), points) for level, points in found if len(points)]
+
+
+def legend(axes: Axes) -> list[str]:
+    found = axes.get_legend()
+    assert found is not None
+    return [text.get_text() for text in found.get_texts()]
+
+
+def steps(points: Sequence[Sequence[float]]) -> list[Step]:
+    """Steps with the given [bias, weights]."""
+    return [Step(1, k, k, np.array(point[1:], float), float(point[0])) for k, point in enumerate(points)]
+
+
+def rows(d: int = 1, n: int = 80) -> tuple[Floats, Floats]:
+    random = np.random.default_rng(2)
+    X = random.standard_normal((n, d)) @ (np.eye(d) + 0.8 * (1 - np.eye(d))) + 0.7
+    return X, 10 + X @ np.array([3.0, -2.0])[:d] + random.standard_normal(n) ** 3
+
+
+def descent(rate: float, count: int) -> list[Step]:
+    """Gradient descent on the rows with one feature, from 0."""
+    X, y = rows()
+    A = np.column_stack([np.ones(len(y)), X])
+    u = np.zeros(2)
+    points = [u]
+    for _ in range(count):
+        u = u + rate * A.T @ (y - A @ u) / len(y)
+        points.append(u)
+    return steps([list(point) for point in points])
+
+
+LOSSES: list[tuple[Loss, Any]] = [
+    (Squared(), lambda r: r * r / 2),
+    (Absolute(), np.abs),
+    (Huber(0.7), lambda r: np.where(np.abs(r) < 0.7, r * r / 2, 0.7 * (np.abs(r) - 0.35))),
+    (Quantile(0.8), lambda r: np.where(r > 0, 0.8 * r, -0.2 * r)),
+]
+
+
+def test_one_feature_is_weight_and_bias_with_the_least_squares_fit_marked() -> None:
+    X, y = rows()
+    run = descent(0.2, 30)
+    figure = figures.path(run, X, y)
+    axes = axes_of(figure)
+    (drawn,) = paths(axes)
+    np.testing.assert_array_equal(drawn, [(step.weights[0], step.bias) for step in run if step.weights is not None])
+    slope, bias = np.polyfit(X[:, 0], y, 1)
+    np.testing.assert_allclose(star(axes), [slope, bias], rtol=1e-9)
+    assert legend(axes) == ["path", "exact optimum"]
+    assert axes.get_xlabel() == "weight of x1, in y per x1"
+    assert axes.get_ylabel() == "bias, in y"
+    assert "in 30 steps" in axes.get_title(loc="left")
+    first = np.mean(y**2) / 2
+    assert f"from {first:.1f} to " in axes.get_title(loc="left")
+
+
+@pytest.mark.parametrize(("loss", "cost"), LOSSES)
+def test_contours_tell_the_mean_loss_and_double(loss: Loss, cost: Any) -> None:
+    X, y = rows()
+    axes = axes_of(figures.path(descent(0.2, 30), X, y, loss))
+    found = contours(axes)
+    assert len(found) >= 6
+    np.testing.assert_allclose(np.diff(np.log2([level for level, _ in found])), 1)
+
+    def mean(points: Floats) -> Floats:
+        return np.array([cost(y - bias - weight * X[:, 0]).mean() for weight, bias in points])
+
+    least = mean(star(axes)[None])[0]
+    for level, points in found[-4:]:
+        np.testing.assert_allclose(mean(points) - least, level, rtol=0.05)
+
+
+@pytest.mark.parametrize(("loss", "cost"), LOSSES)
+def test_two_features_with_the_best_bias_for_each_pair(loss: Loss, cost: Any) -> None:
+    X, y = rows(2)
+    run = steps([(0.0, 0.0, 0.0), (1.0, 2.0, 0.0), (2.0, 3.0, -1.0)])
+    figure = figures.path(run, X, y, loss)
+    axes = axes_of(figure)
+    np.testing.assert_array_equal(paths(axes)[0], [(0, 0), (2, 0), (3, -1)])
+
+    def mean(points: Floats) -> Floats:
+        means = []
+        for point in points:
+            r = y - X @ point
+            if isinstance(loss, Squared):
+                means.append(r.var() / 2)
+            else:  # with a kink the best bias passes through a row; for Huber a fine grid is close enough
+                tried = np.linspace(r.min(), r.max(), 5001) if isinstance(loss, Huber) else r
+                means.append(min(cost(r - bias).mean() for bias in tried))
+        return np.array(means)
+
+    least = mean(star(axes)[None])[0]
+    for level, points in contours(axes)[-3:]:
+        some = points[:: max(1, len(points) // 5)]
+        np.testing.assert_allclose(mean(some) - least, level, rtol=0.05)
+    assert axes.get_ylabel() == "weight of x2, in y per x2"
+    assert "the bias is at its best" in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize(("loss", "q"), [(Absolute(), 0.5), (Quantile(0.8), 0.8)])
+def test_the_optimum_of_a_loss_with_a_kink(loss: Loss, q: float) -> None:
+    X, y = rows(n=41)
+    x = X[:, 0]
+
+    def mean(weight: float, bias: float) -> float:
+        r = y - bias - weight * x
+        return float(np.where(r > 0, q * r, (q - 1) * r).mean())
+
+    through = [((y[i] - y[j]) / (x[i] - x[j]), i) for i, j in combinations(range(41), 2)]
+    least = min(mean(slope, y[i] - slope * x[i]) for slope, i in through)  # an optimum passes through two rows
+    axes = axes_of(figures.path(descent(0.2, 5), X, y, loss))
+    assert mean(*star(axes)) == pytest.approx(least, rel=1e-4)
+    assert legend(axes)[-1] == "optimum"
+
+
+def test_an_optimum_of_ones_own_is_marked() -> None:
+    X, y = rows()
+    assert star(axes_of(figures.path(descent(0.2, 5), X, y, optimum=[4.0, 2.5]))).tolist() == [2.5, 4.0]
+    fit = example(1)
+    axes = axes_of(figures.path(steps([(0, 0), (1, 1)]), X, y, Huber(), optimum=fit.coefficients))
+    np.testing.assert_array_equal(star(axes), [fit.weights[0], fit.bias])
+
+
+def test_several_runs_and_one_that_leaves_is_cut_off_at_the_border() -> None:
+    X, y = rows()
+    runs = [descent(0.01, 40), descent(0.3, 40), descent(1.6, 400)]
+    figure = figures.path(runs, X, y, labels=["too small", "right", "too large"])
+    axes = axes_of(figure)
+    assert legend(axes) == ["too small", "right", "too large (leaves)", "exact optimum"]
+    small, right, large = paths(axes)
+    window = np.array([axes.get_xlim(), axes.get_ylim()])
+    for whole, run in ((small, runs[0]), (right, runs[1])):
+        np.testing.assert_array_equal(whole[-1], [run[-1].weights[0], run[-1].bias])  # type: ignore[index]
+        assert ((whole > window[:, 0]) & (whole < window[:, 1])).all()
+    assert np.isfinite(large).all()
+    assert len(large) < 40
+    share = (large[-1] - window[:, 0]) / np.diff(window)[:, 0]
+    assert np.abs(share - 0.5).max() == pytest.approx(0.5)  # on the border,
+    before, after = (np.array([s.weights[0], s.bias]) for s in runs[2][len(large) - 2 : len(large)])  # type: ignore[index]
+    along, across = after - before, large[-1] - before
+    assert along[0] * across[1] == pytest.approx(along[1] * across[0])  # and on the way
+    assert "an arrow" in figure.get_supxlabel()
+    assert "Lowest at the end of 3 runs: right" in axes.get_title(loc="left")
+
+
+@pytest.mark.parametrize("last", [1e30, 1e300, np.inf, np.nan])
+def test_absurd_weights_harm_nothing(last: float) -> None:
+    X, y = rows()
+    run = steps([(0, 0), (1, 1), (-20, -30), (1e3, -1e4), (last, last)])
+    axes = axes_of(figures.path(run, X, y))
+    assert np.isfinite(paths(axes)[0]).all()
+    assert axes.get_title(loc="left") == "The path leaves the picture, away from the optimum"
+    assert axes.get_xlim()[1] < 50
+
+
+def test_a_run_that_stays_at_the_optimum_is_shown_whole() -> None:
+    X, y = rows()
+    slope, bias = np.polyfit(X[:, 0], y, 1)
+    random = np.random.default_rng(0)
+    away = np.cumsum(random.normal(0, 0.01, (200, 2)), axis=0)
+    run = steps([(bias + b, slope + a) for a, b in away])
+    axes = axes_of(figures.path(run, X, y))
+    np.testing.assert_allclose(paths(axes)[0], away + np.array([slope, bias]))
+    window = np.array([axes.get_xlim(), axes.get_ylim()])
+    assert (np.diff(window)[:, 0] < 2).all()
+    still = axes_of(figures.path(steps([(bias, slope)]), X, y))  # nothing moved: still a picture
+    assert np.diff(still.get_xlim())[0] > 0
+
+
+def test_a_table_gives_the_names() -> None:
+    import pandas as pd
+
+    X, y = rows()
+    frame = pd.DataFrame({"width $mm": X[:, 0].astype(np.float32), "a very long target's name, in grams": y})
+    axes = axes_of(figures.path(descent(0.2, 5), frame, "a very long target's name, in grams"))
+    assert axes.get_xlabel() == "weight of width $mm, in a very long …e, in grams per width $mm"
+
+
+def test_a_run_of_the_solver(tmp_path: Any) -> None:
+    X, y = rows(2)
+    runs = [
+        list(SGD(lr=rate, batch_size=8, epochs=4, every=1, tol=None).steps(Objective(Squared()), open_source(X, y)))
+        for rate in (0.01, 0.1)
+    ]
+    figure = figures.path(runs, X, y)
+    axes = axes_of(figure)
+    assert legend(axes) == ["lr 0.01", "lr 0.1", "exact optimum"]
+    figures.save(figure, tmp_path / "path.svg")
+
+
+def test_a_constant_feature_has_a_valley_without_end() -> None:
+    y = np.arange(10.0)
+    axes_of(figures.path(steps([(0, 0), (1, 1)]), np.ones((10, 1)), y))
+    axes_of(figures.path(steps([(0, 0), (1, 1)]), np.zeros((10, 1)), y, Absolute()))
+    axes_of(figures.path(steps([(0, 0), (1, 1)]), np.arange(10.0)[:, None], y))  # nothing left at the optimum
+
+
+GOOD = steps([(0, 0), (1, 1)])
+
+
+@pytest.mark.parametrize(
+    ("runs", "X", "options", "sentence"),
+    [
+        ([], 1, {}, "needs the Steps of a run"),
+        (3, 1, {}, "Run 1 should be the Steps of a run"),
+        ([GOOD, []], 1, {}, "Run 2 is empty"),
+        ([GOOD, example(1)], 1, {}, "Run 2 .* Fit"),
+        ([Step(1, 1, 10)], 1, {}, "no Step with weights"),
+        (GOOD, 2, {}, "Run 1 learned 1 weights, but X has 2 columns"),
+        (GOOD, 3, {}, "one feature or two, but X has 3"),
+        (steps([(np.nan, 0)]), 1, {}, "diverged at once"),
+        (GOOD, 1, {"loss": "huber"}, "must be a Loss, such as Squared"),
+        (GOOD, 1, {"optimum": [1.0]}, "2 finite numbers"),
+        (GOOD, 1, {"optimum": [np.inf, 1.0]}, "2 finite numbers"),
+        (GOOD, 1, {"optimum": "here"}, "2 finite numbers"),
+        ([GOOD, GOOD], 1, {"labels": ["one"]}, "a name for each of the 2 runs"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(runs: Any, X: int, options: dict[str, Any], sentence: str) -> None:
+    random = np.random.default_rng(0)
+    with pytest.raises(InputError, match=sentence):
+        figures.path(runs, random.standard_normal((9, X)), random.standard_normal(9), **options)
+
+
+def test_rows_with_gaps_are_refused() -> None:
+    X, y = rows()
+    X[3] = np.nan
+    with pytest.raises(InputError, match=r"'x1' is missing .* row 4"):
+        figures.path(GOOD, X, y)
