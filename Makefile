@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 BASE := .venv/.base-installed
 DEV := .venv/.dev-installed
-BENCHMARKS := exact streaming startup accuracy
+COURSE := .venv/.course-installed
+BENCHMARKS := exact sgd streaming startup accuracy
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench reliability course reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/'
@@ -27,9 +28,22 @@ check: $(DEV) ## lint, formatting and types
 bench: $(DEV) ## run the benchmarks, some ten minutes; ARGS=--quick for a smoke run
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
+reliability: $(DEV) ## kill runs of SGD, damage their checkpoints, fill the disk: some ten minutes; ARGS=--quick for a smoke run
+	$(BIN)/python benchmarks/reliability.py $(ARGS)
+
+course: $(COURSE) ## run all lessons; course/built then has them as notebooks and as pages to read
+	mkdir -p course/built
+	set -e; for lesson in course/[0-9]*.py; do \
+		$(BIN)/jupytext --quiet --to ipynb --output course/built/$$(basename $$lesson .py).ipynb $$lesson; done
+	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace course/built/*.ipynb
+	$(BIN)/jupyter nbconvert --log-level ERROR --to html course/built/*.ipynb
+
+reproduce: $(DEV) ## run the published experiments over 20 seeds, and write their table into course/README.md
+	$(BIN)/python course/reproduce.py
+
 clean: ## remove .venv and everything else that these targets made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist course/built
+	find src tests benchmarks course -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two steps, so that the demo need not wait for the developers' tools.
 $(BASE): pyproject.toml constraints.txt
@@ -40,4 +54,8 @@ $(BASE): pyproject.toml constraints.txt
 
 $(DEV): $(BASE)
 	$(PIP) -e ".[dev,torch]"
+	touch $@
+
+$(COURSE): $(DEV)
+	$(PIP) -e ".[course]"
 	touch $@
