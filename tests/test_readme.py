@@ -1,6 +1,6 @@
-"""README.md's examples run as printed, in a folder that has the demo's table.
+"""README.md's examples run as printed, in a folder that has the demo's table; README.zh-CN.md shows the same ones.
 
-Run as a script, this writes new output into README.md wherever a console example's has changed.
+Run as a script, this writes new output into both wherever a console example's has changed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+CHINESE = ROOT / "README.zh-CN.md"
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @dataclass(frozen=True)
 class Example:
-    """A fenced block of README.md: its language, its text, and the line on which the text begins."""
+    """A fenced block of a page: its language, its text, and the line on which the text begins."""
 
     language: str
     text: str
@@ -41,13 +42,24 @@ class Command:
     printed: str
 
 
-def examples() -> list[Example]:
-    """The console and Python blocks, in order: later ones use what earlier ones made."""
-    readme = README.read_text(encoding="utf-8")
+def blocks(page: Path) -> list[Example]:
+    """All fenced blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
     return [
-        Example(match[1], match[2], readme.count("\n", 0, match.start(2)))
-        for match in re.finditer(r"^```(console|python)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+        Example(match[1], match[2], text.count("\n", 0, match.start(2)))
+        for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     ]
+
+
+def examples() -> list[Example]:
+    """README.md's console and Python blocks, in order: later ones use what earlier ones made."""
+    return [block for block in blocks(README) if block.language in ("console", "python")]
+
+
+def figures(page: Path) -> list[list[str]]:
+    """The numbers in a page's tables, row by row."""
+    rows = re.findall(r"(?m)^\|.*$", page.read_text(encoding="utf-8"))
+    return [re.findall(r"[-−]?\d+(?:[.,]\d+)*", row) for row in rows]
 
 
 def commands(example: Example) -> Iterator[Command]:
@@ -106,6 +118,27 @@ def test_readme_has_examples() -> None:
     assert "<!-- output" not in text
 
 
+def test_chinese_readme_shows_the_same_examples() -> None:
+    """README.zh-CN.md has README.md's blocks, byte for byte and in the same order."""
+    shown = [(block.language, block.text) for block in blocks(README)]
+    assert shown
+    assert [(block.language, block.text) for block in blocks(CHINESE)] == shown
+
+
+def test_chinese_readme_has_the_same_figures() -> None:
+    """Each row of a table has the same numbers in both, so that a new measurement reaches both."""
+    measured = figures(README)
+    assert any(measured)
+    assert figures(CHINESE) == measured
+
+
+def test_readmes_lead_to_each_other() -> None:
+    """Who opened the page in the wrong language finds the other at once."""
+    for page, other in ((README, CHINESE), (CHINESE, README)):
+        top = page.read_text(encoding="utf-8").split("```", maxsplit=1)[0]
+        assert f"]({other.name})" in top, page.name
+
+
 def test_links_lead_somewhere() -> None:
     """Each relative link names a file of the project, each `#` a heading."""
     for page in ROOT.glob("*.md"):
@@ -119,8 +152,8 @@ def test_links_lead_somewhere() -> None:
 
 
 def rewrite() -> None:
-    """Run the console examples and write what they print into README.md where it is not the same."""
-    text = README.read_text(encoding="utf-8")
+    """Run README.md's console examples and write what they print into both pages where it is not the same."""
+    texts = {page: page.read_text(encoding="utf-8") for page in (README, CHINESE)}
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
         for example in examples():
@@ -129,8 +162,10 @@ def rewrite() -> None:
                     got = output(command, Path(name))
                     if not same(command.printed, got):
                         got = got if got.endswith("\n") or not got else got + "\n"
-                        text = text.replace(f"$ {command.line}\n{command.printed}", f"$ {command.line}\n{got}")
-    README.write_text(text, encoding="utf-8")
+                        old, new = (f"$ {command.line}\n{printed}" for printed in (command.printed, got))
+                        texts = {page: text.replace(old, new) for page, text in texts.items()}
+    for page, text in texts.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
