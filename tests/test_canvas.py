@@ -39,3 +39,7 @@ def test_captions_are_broken_into_lines_and_titles_shortened() -> None:
     assert max(map(len, lines)) <= 96
     assert " ".join(lines).split() == ["word"] * 60
     assert last == "$x_1$"
+
+
+def test_a_notebook_shows_a_figure_that_is_a_cells_value() -> None:
+    assert figures.plot(example(2))._repr_png_().startswith(SIGNATURES[".png"])  # type: ignore[attr-defined]

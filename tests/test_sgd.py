@@ -489,3 +489,13 @@ def test_one_row_and_weight_zero() -> None:
     X, y = table()
     with pytest.raises(InputError, match="no rows"):
         linnet.fit(X, y, weight=np.zeros(len(y)), solver=SGD(lr=0.1, tol=None))
+
+
+@every_loss
+@pytest.mark.parametrize("rate", [1e7, 1e150, 1e300])
+def test_divergence_in_the_very_last_step_is_seen(loss: Loss, rate: float) -> None:
+    X, y = table()
+    fit = linnet.fit(X, y, loss=loss, solver=SGD(lr=rate, batch_size=200, epochs=1, tol=None))
+    assert fit.status is Status.DIVERGED
+    assert np.isfinite(fit.coefficients).all()
+    assert math.isfinite(fit.objective)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from linnet.atomic import Paths, replacing
@@ -19,11 +20,20 @@ GREY, PALE, INK = "#9A9A9A", "#E6E6E6", "#333333"
 
 
 def blank() -> Figure:
-    """An empty figure, drawn with matplotlib's object interface: no window, no state shared with a user's own plots."""
+    """An empty figure, drawn with matplotlib's object interface: no window, no state shared with a user's own plots.
+
+    A notebook shows it where it is the value of a cell.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, 4.6), dpi=150, layout="constrained")
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            file = BytesIO()
+            self.savefig(file, format="png", facecolor="white")
+            return file.getvalue()
+
+    figure = Shown(figsize=(7.0, 4.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -86,6 +87,20 @@ class Moments(ABC):
             with one_thread_blas():
                 return equations.solve(l2)
         return equations.solve(l2)
+
+    def stable_rate(self, l2: float = 0.0, intercept: bool = True) -> float:
+        """2/λ, the learning rate beyond which gradient descent on these rows as they are diverges, for squared loss.
+
+        λ is the largest eigenvalue of the second moments of [1, X], plus l2. Minibatches need less.
+
+        Raises:
+            InputError: there are no rows, or sums that are not finite.
+        """
+        equations = self.normal(intercept)
+        unit = np.ones(self.features + 1)
+        unit[0] = float(intercept)
+        largest = equations.largest_eigenvalue(unit, l2, about_zero=True)
+        return 2.0 / largest if largest > 0 else math.inf
 
     @property
     def condition(self) -> float:

@@ -81,6 +81,22 @@ class NormalEquations:
                 return solution
         return _by_double_double(eased, ridge)
 
+    def largest_eigenvalue(self, scale: Float64s, l2: float, about_zero: bool = False) -> float:
+        """Of the mean of z·zᵀ for z = scale · [1, x], (d+1,), where x is centred or about 0; plus l2·scale² for x."""
+        d = self.features
+        unit = np.ldexp(scale[1:], self.exponents[:d])
+        M = np.zeros((d + 1, d + 1))
+        M[0, 0] = scale[0] ** 2
+        M[1:, 1:] = self.matrix[0][:d, :d] * (self.factor / self.total) * unit[:, None] * unit
+        if about_zero:
+            centre = self.mean[0][:d] * unit
+            M[1:, 1:] += np.outer(centre, centre)
+            M[0, 1:] = M[1:, 0] = scale[0] * centre
+        M.flat[d + 2 :: d + 2] += l2 * scale[1:] ** 2
+        if d < DENSE:
+            return float(np.linalg.eigvalsh(M)[-1])
+        return _largest_eigenvalue(lambda x: M @ x, d + 1)
+
     def _with_ridge(self, l2: float) -> tuple[NormalEquations, Float64s]:
         """What l2 adds to the diagonal, (d,); units are changed where that would dwarf the matrix out of range."""
         d = self.features

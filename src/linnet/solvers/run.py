@@ -177,7 +177,7 @@ class Run:
             finite = yield from self._epochs(many)
             u = self.reported(self.place)
             step, mean = self._step(u, self.latest), self.place.loss / (many * self.spool.rows)
-            if not finite or self._exploded(step, mean):
+            if not finite or self._exploded(step, mean, last=self.place.epoch >= limit):
                 status = self._give_up()
                 continue
             self.good = self.place
@@ -258,9 +258,19 @@ class Run:
             self.place = Place(place.epoch + done, rows, place.step + batches, state, place.rate, place.random, sofar)
             yield loss, stop - at
 
-    def _exploded(self, step: Step, mean: float) -> bool:
-        """Whether the loss at the end of an epoch tells that the learning rate is too large."""
-        return not (self._within(mean, EXPLODED) and self._within(step.objective or 0.0, EXPLODED))
+    def _exploded(self, step: Step, mean: float, last: bool) -> bool:
+        """Whether the loss at the end of an epoch tells that the learning rate is too large.
+
+        The mean is that of losses before each minibatch's update; after the last epoch nobody else looks at the last.
+        """
+        now = step.objective
+        if now is None and last:
+            sample = self.spool.sample(SAMPLE)
+            assert step.weights is not None
+            with np.errstate(over="ignore", invalid="ignore"):
+                r = residual(sample, step.weights, step.bias or 0.0)
+                now = float(np.mean(self.objective.loss.value(r)))
+        return not (self._within(mean, EXPLODED) and (now is None or self._within(now, EXPLODED)))
 
     def _give_up(self) -> Status | None:
         """Go back to the last good place: to begin anew with a smaller rate if that is ours, to end otherwise."""

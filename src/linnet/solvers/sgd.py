@@ -50,7 +50,8 @@ class SGD(Solver):
         checkpoint: file in which the run is kept, complete at any moment, so that it can be resumed.
         resume: go on from `checkpoint` if that exists.
         decay: see `schedule`.
-        every: minibatches from one Step to the next; None: a Step for each epoch, and more when epochs are long.
+        every: minibatches from one Step to the next, but for the last Step, which tells how the run ended; None: a Step
+            for each epoch, and more when epochs are long.
         start: [bias, weights] to start from instead of `init`.
         done: minibatches that led there, from which schedules and means go on counting.
     """

@@ -30,8 +30,6 @@ CLOSE = 0.05
 """Optimisation error, in standard errors, that nobody who reads the standard errors would notice."""
 RESOLUTION = 1e-7
 """Error of a weight, in standardised units, that is small where there is no standard error to compare it with."""
-MOST_SQUARE = 256
-"""Features up to which all eigenvalues are computed."""
 SAMPLE = 2048
 """Rows that a learning rate is judged by."""
 NEIGHBOURS = 64
@@ -175,7 +173,7 @@ class Survey:
             scaled = np.ldexp(delta, equations.exponents[:-1])
             square = scaled @ (equations.matrix[0][:-1, :-1] @ scaled) * equations.factor / equations.total
             if self.objective.intercept:
-                square += float(bias - self.solution.bias + self.solution.centre[:-1] @ delta) ** 2
+                square += np.square(bias - self.solution.bias + self.solution.centre[:-1] @ delta)
             return float(square + self.objective.l2 * (delta @ delta)) / 2
 
     def rate(self, batch_size: int, sample: Block) -> float:
@@ -196,7 +194,11 @@ class Survey:
         square = (z * z) @ self.metric[1:] + self.metric[0]
         w = np.ones(sample.rows) if sample.weight is None else sample.weight * (self.n / self.total)
         fourth = float((w * square) @ (w * square)) / max(float(w @ square), np.finfo(np.float64).tiny)
-        largest = self._largest(np.sqrt(self.metric), z, w)
+        scale = np.sqrt(self.metric)
+        if self.solution is None:
+            largest = _largest_of_rows(scale, z, w)
+        else:
+            largest = self.solution.equations.largest_eigenvalue(scale, self.objective.l2)
         rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, np.finfo(np.float64).tiny)
         assert self.objective.loss.bend is not None
         _, steepness, limit = self.objective.loss.bend
@@ -216,9 +218,11 @@ class Survey:
     def stable_rate(self, sample: Block) -> float:
         """2/λ: the learning rate beyond which gradient descent on the columns as they are diverges (squared loss)."""
         w = np.ones(sample.rows) if sample.weight is None else sample.weight * (self.n / self.total)
+        if self.moments is not None:
+            return self.moments.stable_rate(self.objective.l2, self.objective.intercept)
         unit = _joined(float(self.objective.intercept), np.ones(self.scale.size - 1))
         with np.errstate(over="ignore"):
-            return 2.0 / max(self._largest(unit, sample.X, w, about_zero=True), np.finfo(np.float64).tiny)
+            return 2.0 / max(_largest_of_rows(unit, sample.X, w), np.finfo(np.float64).tiny)
 
     def blame(self, names: Sequence[str]) -> str:
         """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
@@ -230,31 +234,11 @@ class Survey:
             return ""
         return f"column `{names[at]}`, whose values are of size {size[at]:.3g}, makes it so small: rescale that one"
 
-    def _largest(self, scale: Float64s, rows: Floats, weight: Float64s, *, about_zero: bool = False) -> float:
-        """Largest eigenvalue of Σ w·z·zᵀ/Σ w, for z = scale · [1, x]; x is centred, or about 0.
 
-        From the Moments, or from a sample of such `rows` (m, d).
-        """
-        d = self.scale.size - 1
-        if self.solution is None:
-            z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(weight / weight.sum())[:, None]
-            return float(np.linalg.eigvalsh(z @ z.T)[-1])
-        equations = self.solution.equations
-        M = np.zeros((d + 1, d + 1))
-        unit = np.ldexp(1.0, equations.exponents[:-1]) * scale[1:]
-        M[1:, 1:] = equations.matrix[0][:-1, :-1] * (equations.factor / equations.total) * unit[:, None] * unit
-        M[0, 0] = scale[0] ** 2
-        if about_zero:
-            pull = self.centre[:-1] * scale[1:]
-            M[1:, 1:] += np.outer(pull, pull)
-            M[0, 1:] = M[1:, 0] = scale[0] * pull
-        M[1:, 1:].flat[:: d + 1] += self.objective.l2 * scale[1:] ** 2
-        if d <= MOST_SQUARE:
-            return float(np.linalg.eigvalsh(M)[-1])
-        from scipy.sparse.linalg import eigsh
-
-        start = np.cos(np.arange(d + 1, dtype=np.float64))
-        return float(eigsh(M, k=1, which="LA", tol=1e-3, v0=start, return_eigenvectors=False)[0])
+def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s) -> float:
+    """Largest eigenvalue of Σ w·z·zᵀ/Σ w, for z = scale · [1, x] over `rows` x (m, d)."""
+    z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(weight / weight.sum())[:, None]
+    return float(np.linalg.eigvalsh(z @ z.T)[-1])
 
 
 def _joined(first: float, rest: NDArray[Any]) -> Float64s:
