@@ -129,6 +129,13 @@ def test_losses_in_the_history_are_those_met_on_the_way() -> None:
     assert [record["loss"] for record in steps[-1].history] == pytest.approx(means, rel=1e-12)
 
 
+def test_history_has_the_objective_also_where_nothing_asked_for_it_on_the_way() -> None:
+    X, y = table()
+    judged = linnet.fit(X, y, solver=SGD(lr=1e-4, epochs=30)).history
+    free = linnet.fit(X, y, solver=SGD(lr=1e-4, epochs=30, tol=None)).history
+    assert [r["objective"] for r in free] == [r["objective"] for r in judged]
+
+
 def test_objective_is_that_of_the_objective() -> None:
     X, y = table()
     weight = np.random.default_rng(0).uniform(0.5, 2, len(y))

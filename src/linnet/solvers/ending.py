@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 def ending(run: Run, status: Status) -> Step:
     """The last Step: the weights, and all that is known about them."""
     survey = run.survey = run.survey or survey_of(run.spool, run.objective, run.source)
+    if survey.solution is not None:
+        for record, seen in zip(run.history, run.seen, strict=False):
+            record["objective"] = survey.lowest + survey.excess(seen[1:], float(seen[0]))
     u = run.reported(run.place)
     weights, bias = u[1:], float(u[0])
     least = survey.solution

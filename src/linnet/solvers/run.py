@@ -41,6 +41,8 @@ AT_ONCE = 1e6
 SETTLE = 8
 """Epochs from which on a learning rate of our own falls: where minibatches differ, a constant one leaves even averaged
 weights off the optimum, by its size. It falls with their square root, and faster, where slopes do not become small."""
+NARROW = 100
+"""Features up to which the weights at each record are kept, to work out its objective when the run has ended."""
 RETRIES = 20
 """Times that a learning rate of our own is divided by four when rows turn out to be wilder than the sample."""
 
@@ -100,6 +102,7 @@ class Run:
             self.fall = (1.0 / (SETTLE * per_epoch), 0.5 if self.squared else 0.75)
         self.work = np.empty((2, d), self.spool.dtype)
         self.history: list[dict[str, float]] = []
+        self.seen: list[Float64s] = []  # [bias, weights] at each record, while its objective is yet to be worked out
         self.latest = 0.0  # mean loss of the rows since the last Step
         self.retries = 0
         self.saved = monotonic()
@@ -132,6 +135,7 @@ class Run:
             raise InputError(f"Cannot resume from {str(self.path)!r}. {error}") from None
         numbers = kept.numbers
         self.history = numbers["history"]
+        self.seen = list(kept.arrays["seen"])
         self.retries = numbers["retries"]
         self.anchor = numbers["anchor"], kept.arrays["anchor"]
         self.rng.bit_generator.state = numbers["random"]
@@ -338,13 +342,18 @@ class Run:
             "lr": self.rate,
         }
         if len(self.history) >= RECORDS:
-            del self.history[1::2]
+            del self.history[1::2], self.seen[1::2]
         self.history.append({key: value for key, value in record.items() if value is not None})
+        if step.objective is None and self.squared and self.spool.features <= NARROW:
+            self.seen.append(self.reported(self.place))
 
     def _settings(self) -> dict[str, Any]:
         """What must be the same for this run to be resumed."""
+        from linnet import __version__
+
         loss = self.objective.loss
         return {
+            "version of Linnet": __version__,
             **self.solver.settings(),
             "loss": loss.name,
             **vars(loss),
@@ -375,9 +384,9 @@ class Run:
             "random": random,
             "history": self.history,
         }
-        Checkpoint(self._settings(), self.spool.digest, numbers, {"state": place.state, "anchor": self.anchor[1]}).save(
-            self.path
-        )
+        seen = np.array(self.seen).reshape(len(self.seen), place.state.shape[1])
+        arrays = {"state": place.state, "anchor": self.anchor[1], "seen": seen}
+        Checkpoint(self._settings(), self.spool.digest, numbers, arrays).save(self.path)
         self.saved = monotonic()
 
     @property
