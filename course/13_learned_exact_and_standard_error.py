@@ -197,8 +197,8 @@ for label, (where, options) in tables.items():
     axes.loglog([step.epoch for step in learning], distances(learning, exact), label=label)
 axes.axhline(0.05, color="0.4", linestyle="--", label="5 %")
 axes.set(xlabel="epoch", ylabel="largest distance from exact (standard errors)", title='tol="auto" on six data sets')
-axes.set_ylim(0.002, 20)
-axes.legend(frameon=False, loc="lower left")
+axes.set_ylim(0.001, 20)
+axes.legend(frameon=False, loc="lower left", ncols=2)
 plt.show()
 
 # %% [markdown]

@@ -79,7 +79,7 @@ def loss_curve(
     caption(figure, about)
     title(axes, _story(curves, unit, reached=how is REACHED))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9, labelcolor=INK)
     return finish(figure)
 
 
