@@ -10,15 +10,19 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-AHEAD = 12
-"""Rows ahead of the one at work that are asked for from memory: a row in random order is in no cache yet."""
+AHEAD = 32
+"""Rows ahead of the one at work that are asked for from memory: one in random order is in no cache yet, and those in
+order come faster so than by the processor's own foresight."""
 LINE = 64
 """Bytes of a cache line."""
 
 
 @intrinsic
 def _prefetch(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
-    """Ask for the cache line that holds array[i, j], without waiting for it."""
+    """Ask for the cache line that holds array[i, j], without waiting for it.
+
+    Into the second cache, which has room for more requests under way than the first: a fifth faster in random order.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = signature.args[0]
@@ -28,8 +32,8 @@ def _prefetch(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
         )
-        read, keep, data = (ir.Constant(i32, number) for number in (0, 3, 1))
-        builder.call(function, [builder.bitcast(pointer, byte), read, keep, data])
+        read, second, data = (ir.Constant(i32, number) for number in (0, 2, 1))
+        builder.call(function, [builder.bitcast(pointer, byte), read, second, data])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), codegen
@@ -163,8 +167,9 @@ def descend(
             gradient[j] = zero
         pull = 0.0
         for place in range(at, stop):
-            if piece != 0 and place + AHEAD < end:
-                _ask(X, _row(place + AHEAD, order, piece, n, short))
+            if place + AHEAD < end:
+                far = place + AHEAD
+                _ask(X, _row(far, order, piece, n, short) if piece != 0 else min(far - epoch, n - 1))
             i = _row(place, order, piece, n, short) if piece != 0 else place - epoch
             value, s = _cost(y[i] - (u[0] + _dot(X[i], centre, local, zero)), bend)
             share = weight[i] if weight.size else 1.0
