@@ -28,7 +28,7 @@ check: $(DEV) ## lint, formatting and types
 bench: $(DEV) ## run the benchmarks, some ten minutes; ARGS=--quick for a smoke run
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
-reliability: $(DEV) ## kill runs of SGD, damage their checkpoints, fill the disk: some ten minutes; ARGS=--quick for a smoke run
+reliability: $(DEV) ## kill runs of SGD, damage their checkpoints, fill the disk: some seven minutes; ARGS=--quick for a smoke run
 	$(BIN)/python benchmarks/reliability.py $(ARGS)
 
 course: $(COURSE) ## run all lessons; course/built then has them as notebooks and as pages to read

@@ -11,7 +11,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["accuracy", "exact", "startup", "streaming"])
+@pytest.mark.parametrize("name", ["accuracy", "exact", "reliability", "sgd", "startup", "streaming"])
 def test_quick_run(name: str) -> None:
     """`--quick` exits with 0, its last line a row of a table, or a sentence where the data are absent."""
     done = subprocess.run(
@@ -23,9 +23,10 @@ def test_quick_run(name: str) -> None:
 
 
 def test_every_benchmark_is_run() -> None:
-    """A script that is added is also tested here and run by `make bench`."""
+    """A script that is added is also tested here and run by `make bench`, or has a target of its own."""
     scripts = {path.stem for path in BENCHMARKS.glob("*.py")} - {"timing"}
-    assert scripts == {"accuracy", "exact", "startup", "streaming"}
+    assert scripts == {"accuracy", "exact", "reliability", "sgd", "startup", "streaming"}
     makefile = (BENCHMARKS.parent / "Makefile").read_text(encoding="utf-8")
     listed = next(line for line in makefile.splitlines() if line.startswith("BENCHMARKS :="))
-    assert set(listed.split()[2:]) == scripts
+    assert set(listed.split()[2:]) == scripts - {"reliability"}
+    assert "\nreliability: " in makefile
