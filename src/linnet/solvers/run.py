@@ -38,6 +38,8 @@ EXPLODED = 10.0
 """Growth of the mean loss over that at the start, at the end of an epoch, that no converging run shows,"""
 AT_ONCE = 1e6
 """and within one."""
+FEW = 10
+"""Minibatches in an epoch from which on a run that explodes shows it before the last one."""
 SETTLE = 8
 """Epochs from which on a learning rate of our own falls: where minibatches differ, a constant one leaves even averaged
 weights off the optimum, by its size. It falls with their square root, and faster, where slopes do not become small."""
@@ -266,9 +268,10 @@ class Run:
         """Whether the loss at the end of an epoch tells that the learning rate is too large.
 
         The mean is that of losses before each minibatch's update; after the last epoch nobody else looks at the last.
+        That tells something where an epoch is a few minibatches, or did not lower the loss.
         """
         now = step.objective
-        if now is None and last:
+        if now is None and last and (step.step < FEW * step.epoch or not self._within(mean, 1.0)):
             sample = self.spool.sample(SAMPLE // 4)
             assert step.weights is not None
             with np.errstate(over="ignore", invalid="ignore"):
