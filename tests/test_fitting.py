@@ -328,3 +328,11 @@ def test_saved_and_loaded(table: tuple[Floats, Floats], name: str, tmp_path: Pat
     if fit.uncertainty is not None:
         assert again.predict(X, interval=0.9).tobytes() == fit.predict(X, interval=0.9).tobytes()
         assert again.interval(0.8).tobytes() == fit.interval(0.8).tobytes()
+
+
+def test_precision_of_another_solver_is_refused() -> None:
+    X, y = np.eye(4), np.arange(4.0)
+    for solver in ("sgd", linnet.SGD(), linnet.Exact()):
+        with pytest.raises(InputError, match="precision"):
+            linnet.fit(X, y, solver=solver, precision="exact")
+    assert linnet.fit(X, y, solver=linnet.Exact(precision="exact")).precision == "exact"

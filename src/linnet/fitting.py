@@ -32,14 +32,14 @@ Errors = Literal["classical", "hc0", "hc1", "hc2", "hc3", "none"]
 Precisions = Literal["auto", "float64", "exact"]
 
 
-def _sgd(precision: Precisions) -> Solver:  # noqa: ARG001 - it has a rung of its own
+def _sgd() -> Solver:
     from linnet.solvers.sgd import SGD  # compiled kernels that only a learner waits for
 
     return SGD()
 
 
 LOSSES: dict[str, Callable[[], Loss]] = {"squared": Squared, "absolute": Absolute, "huber": Huber, "quantile": Quantile}
-SOLVERS: dict[str, Callable[[Precisions], Solver]] = {"auto": Exact, "exact": Exact, "sgd": _sgd}
+SOLVERS: dict[str, Callable[[], Solver]] = {"auto": Exact, "exact": Exact, "sgd": _sgd}
 SHOWN = 5  # dependencies spelled out before the rest is only counted
 
 
@@ -283,11 +283,18 @@ def named_loss(loss: str | Loss) -> Loss:
 
 def _solver(solver: str | Solver, precision: Precisions) -> Solver:
     """The solver by that name."""
-    if isinstance(solver, Solver):
-        return solver
-    if solver not in tuple(SOLVERS):
-        raise InputError(f"There is no solver {solver!r}: choose from {', '.join(SOLVERS)}.")
-    return SOLVERS[solver](precision)
+    if not isinstance(solver, Solver):
+        if solver not in tuple(SOLVERS):
+            raise InputError(f"There is no solver {solver!r}: choose from {', '.join(SOLVERS)}.")
+        solver = SOLVERS[solver]()
+        if isinstance(solver, Exact):
+            return replace(solver, precision=precision)
+    if precision != "auto":
+        raise InputError(
+            f'precision="{precision}" is a setting of the exact solver: leave it out, or give it to that, '
+            "Exact(precision=…)."
+        )
+    return solver
 
 
 def _ratio(a: float, b: float) -> float:
