@@ -236,6 +236,19 @@ def test_epochs_that_run_out_are_not_called_converged() -> None:
     assert linnet.fit(X, y, solver=SGD(lr=1e-3, epochs=2, tol=None)).status is Status.RAN
 
 
+def test_what_hindered_a_run_is_named() -> None:
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal((500, 1))
+    X = common + 0.01 * rng.standard_normal((500, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(500)
+    assert "nearly depend on each other" in " ".join(linnet.fit(X, y, solver=SGD(epochs=5)).notes)
+    X = rng.standard_normal((500, 3)) / rng.uniform(0.001, 1.0, (500, 1))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(500)
+    assert "rows far out" in " ".join(linnet.fit(X, y, solver=SGD(epochs=2)).notes)
+    X, y = table(2000)
+    assert linnet.fit(X, y, solver=SGD(lr=1e-3, epochs=2)).notes[0].endswith("standard errors from its exact value")
+
+
 def test_dependent_columns_still_end_at_the_smallest_weights() -> None:
     X, y = table()
     X = np.column_stack([X, 2 * X[:, 0] + 1])

@@ -17,6 +17,11 @@ from linnet.status import Status
 if TYPE_CHECKING:
     from linnet.solvers.run import Run
 
+CROSSED = 20.0
+"""Condition number from which correlation of the columns is what slows a run,"""
+FAR_OUT = 5.0
+"""and how many times larger than usual the fourth moments of rows are where these do."""
+
 
 def ending(run: Run, status: Status) -> Step:
     """The last Step: the weights, and all that is known about them."""
@@ -96,8 +101,7 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         far = np.abs(u - survey.optimum) / survey.tolerance
         worst = int(np.argmax(far))
         if far[worst] > 1:
-            slow = f"; the columns' condition number is {survey.solution.condition:.3g}" if survey.solution else ""
-            yield f"{names[worst]} is {far[worst] * CLOSE:.2g} standard errors from its exact value{slow}"
+            yield f"{names[worst]} is {far[worst] * CLOSE:.2g} standard errors from its exact value{_hindrance(run)}"
     if run.retries:
         yield f"the learning rate was lowered {run.retries} times, to {place.rate:.3g}: some rows are far out"
     if run.rows.ordered and run.solver.shuffle is not True:
@@ -106,3 +110,14 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         yield "rows that lie together are alike, and these are more than fit into memory: they were shuffled " + (
             run.spool.shuffled_by(run.solver.shuffle)
         )
+
+
+def _hindrance(run: Run) -> str:
+    """What keeps a run from coming nearer, if it lies in the rows."""
+    survey = run.survey
+    assert survey is not None
+    if survey.solution is not None and survey.solution.condition > CROSSED:
+        return f"; columns that nearly depend on each other slow it (condition number {survey.solution.condition:.3g})"
+    if survey.outlying(run.spool.sample(SAMPLE)) > FAR_OUT:
+        return "; rows far out among the features keep the learning rate small"
+    return ""

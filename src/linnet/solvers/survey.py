@@ -191,9 +191,8 @@ class Survey:
             sample: some of the rows, as float64.
         """
         z = sample.X - self.centre[:-1]
-        square = (z * z) @ self.metric[1:] + self.metric[0]
         w = np.ones(sample.rows) if sample.weight is None else sample.weight * (self.n / self.total)
-        fourth = float((w * square) @ (w * square)) / max(float(w @ square), np.finfo(np.float64).tiny)
+        fourth = self._fourth(sample)
         scale = np.sqrt(self.metric)
         if self.solution is None:
             largest = _largest_of_rows(scale, z, w)
@@ -203,6 +202,18 @@ class Survey:
         assert self.objective.loss.bend is not None
         _, steepness, limit = self.objective.loss.bend
         return rate if math.isinf(limit) else rate * max(1.0 / steepness, self.spread(sample) / limit)
+
+    def _fourth(self, sample: Block) -> float:
+        """Σ w²·‖z‖⁴ / Σ w·‖z‖² over a sample, in standardised units, with row weights of mean 1."""
+        square = np.square(sample.X - self.centre[:-1]) @ self.metric[1:] + self.metric[0]
+        if sample.weight is None:
+            return float(square @ square / max(square.sum(), np.finfo(np.float64).tiny))
+        share = sample.weight * (self.n / self.total) * square
+        return float(share @ share / max(share.sum(), np.finfo(np.float64).tiny))
+
+    def outlying(self, sample: Block) -> float:
+        """How many times larger `_fourth` is than if every row were as far from the centre: 1 to 3 is usual."""
+        return self._fourth(sample) / max(1.0, float(np.count_nonzero(self.metric)))
 
     def spread(self, sample: Block) -> float:
         """How far residuals spread, whatever a few outliers do: their median distance from their median, as if normal.
