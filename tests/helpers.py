@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,11 @@ from linnet.design import Design
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty
 from linnet.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 Floats = NDArray[np.float64]
 
@@ -80,3 +85,15 @@ def example(d: int = 3, n: int = 50, names: tuple[str, ...] | None = None, **cha
     X = random.standard_normal((n, d)) * np.arange(1, d + 1) + 5
     y = 2 + X @ np.linspace(-1, 1.5, d) + random.standard_normal(n)
     return ols(X, y, names, **changes)
+
+
+def axes_of(figure: Figure) -> Axes:
+    """The only axes of a figure, which is drawn once."""
+    figure.canvas.draw()  # anything that cannot be drawn fails here
+    (axes,) = figure.axes
+    return axes
+
+
+def data(line: Line2D) -> Floats:
+    """The points of a line, (n, 2)."""
+    return np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])

@@ -9,19 +9,12 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection, PathCollection
-from matplotlib.figure import Figure
 
-from helpers import example, ols
+from helpers import axes_of, example, ols
 from linnet import figures
 from linnet.block import InputError
 from linnet.design import Design, Feature
 from linnet.fitted import Fit
-
-
-def axes_of(figure: Figure) -> Axes:
-    figure.canvas.draw()  # anything that cannot be drawn fails here
-    (axes,) = figure.axes
-    return axes
 
 
 def line(n: int = 40) -> tuple[Any, Any]:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from helpers import Floats, example, ols
+from helpers import Floats, axes_of, data, example, ols
 from linnet import figures
 from linnet.block import InputError
 from linnet.fitted import Fit
@@ -20,16 +19,6 @@ from linnet.solvers.sgd import SGD
 from linnet.solvers.solver import Step
 from linnet.sources import open_source
 from linnet.status import Status
-
-
-def axes_of(figure: Figure) -> Axes:
-    figure.canvas.draw()  # anything that cannot be drawn fails here
-    (axes,) = figure.axes
-    return axes
-
-
-def data(line: Line2D) -> Floats:
-    return np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
 
 
 def curves(axes: Axes) -> list[Line2D]:

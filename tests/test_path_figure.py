@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.contour import QuadContourSet
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from helpers import Floats, example
+from helpers import Floats, axes_of, data, example
 from linnet import figures
 from linnet.block import InputError
 from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
@@ -19,16 +17,6 @@ from linnet.objective import Objective
 from linnet.solvers.sgd import SGD
 from linnet.solvers.solver import Step
 from linnet.sources import open_source
-
-
-def axes_of(figure: Figure) -> Axes:
-    figure.canvas.draw()  # anything that cannot be drawn fails here
-    (axes,) = figure.axes
-    return axes
-
-
-def data(line: Line2D) -> Floats:
-    return np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
 
 
 def paths(axes: Axes) -> list[Floats]:

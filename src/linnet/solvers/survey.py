@@ -190,12 +190,10 @@ class Survey:
             batch_size: B.
             sample: some of the rows, as float64.
         """
-        z = sample.X - self.centre[:-1]
-        w = np.ones(sample.rows) if sample.weight is None else sample.weight * (self.n / self.total)
         fourth = self._fourth(sample)
         scale = np.sqrt(self.metric)
         if self.solution is None:
-            largest = _largest_of_rows(scale, z, w)
+            largest = _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight)
         else:
             largest = self.solution.equations.largest_eigenvalue(scale, self.objective.l2)
         rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, np.finfo(np.float64).tiny)
@@ -228,12 +226,11 @@ class Survey:
 
     def stable_rate(self, sample: Block) -> float:
         """2/λ: the learning rate beyond which gradient descent on the columns as they are diverges (squared loss)."""
-        w = np.ones(sample.rows) if sample.weight is None else sample.weight * (self.n / self.total)
         if self.moments is not None:
             return self.moments.stable_rate(self.objective.l2, self.objective.intercept)
         unit = _joined(float(self.objective.intercept), np.ones(self.scale.size - 1))
         with np.errstate(over="ignore"):
-            return 2.0 / max(_largest_of_rows(unit, sample.X, w), np.finfo(np.float64).tiny)
+            return 2.0 / max(_largest_of_rows(unit, sample.X, sample.weight), np.finfo(np.float64).tiny)
 
     def blame(self, names: Sequence[str]) -> str:
         """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
@@ -246,9 +243,10 @@ class Survey:
         return f"column `{names[at]}`, whose values are of size {size[at]:.3g}, makes it so small: rescale that one"
 
 
-def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s) -> float:
+def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> float:
     """Largest eigenvalue of Σ w·z·zᵀ/Σ w, for z = scale · [1, x] over `rows` x (m, d)."""
-    z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(weight / weight.sum())[:, None]
+    w = np.ones(len(rows)) if weight is None else weight
+    z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(w / w.sum())[:, None]
     return float(np.linalg.eigvalsh(z @ z.T)[-1])
 
 
