@@ -5,11 +5,11 @@ BIN := .venv/bin
 BASE := .venv/.base-installed
 DEV := .venv/.dev-installed
 COURSE := .venv/.course-installed
-BENCHMARKS := exact sgd streaming startup accuracy
+BENCHMARKS := exact sgd huber quantile streaming startup accuracy
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench reliability course reproduce clean
+.PHONY: help demo test check bench reliability coverage course reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/'
@@ -25,11 +25,14 @@ check: $(DEV) ## lint, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(DEV) ## run the benchmarks, some ten minutes; ARGS=--quick for a smoke run
+bench: $(DEV) ## run the benchmarks, some twenty minutes; ARGS=--quick for a smoke run
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
 reliability: $(DEV) ## kill runs of SGD, damage their checkpoints, fill the disk: some seven minutes; ARGS=--quick for a smoke run
 	$(BIN)/python benchmarks/reliability.py $(ARGS)
+
+coverage: $(DEV) ## simulate how often intervals of robust fits hold the truth: some seven minutes; ARGS=--quick for a smoke run
+	$(BIN)/python benchmarks/interval_coverage.py $(ARGS)
 
 course: $(COURSE) ## run all lessons; course/built then has them as notebooks and as pages to read
 	mkdir -p course/built

@@ -17,6 +17,11 @@ FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.p
 HOUSE = re.findall(r"^([\w/]+\.py) {2,}\S", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
 FACES = {
     "cli.py",
+    "console.py",
+    "comparison_table.py",
+    "fits_table.py",
+    "fits_figure.py",
+    "scatter.py",
     "estimator.py",
     "figures.py",
     "canvas.py",
@@ -31,6 +36,9 @@ UPWARD = {
     ("fitted.py", "table.py"),
     ("fitted.py", "figures.py"),
     ("fitted.py", "model_file.py"),
+    ("fits.py", "fits_table.py"),
+    ("fits.py", "figures.py"),
+    ("fits.py", "model_file.py"),
     # A file's name decides who reads it.
     ("sources/files.py", "sources/delimited.py"),
     # Moments.of makes either kind.

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 import linnet
 from linnet.block import InputError
+from linnet.solvers.interior_point import InteriorPoint
+from linnet.sources.arrays import ArraySource
 from rational import least_squares, relative
 
 Floats = NDArray[np.float64]
@@ -342,3 +344,227 @@ def test_penalties_at_the_ends(name: str, l2: float) -> None:
     want = [float(c) for c in answer.coefficients]
     np.testing.assert_allclose(fit.coefficients[0 if fit.intercept else 1 :], want, rtol=1e-12)
     presentable(fit)
+
+
+ROBUST: dict[str, linnet.Loss] = {
+    "absolute": linnet.Absolute(),
+    "low quantile": linnet.Quantile(0.2),
+    "high quantile": linnet.Quantile(0.9),
+}
+every_robust_loss = pytest.mark.parametrize("loss", ROBUST.values(), ids=list(ROBUST))
+PLAIN = {name: OPTIONS[name] for name in ("plain", "no intercept", "weights")}
+every_plain_option = pytest.mark.parametrize("name", PLAIN)
+
+
+def robust(X: Any, y: Any, loss: linnet.Loss, **options: Any) -> linnet.Fit:
+    return linnet.fit(X, y, loss=loss, errors="none", **options)
+
+
+@every_robust_loss
+@every_plain_option
+@pytest.mark.parametrize("scale", SCALES, ids=str)
+def test_scales_by_robust_losses(loss: linnet.Loss, name: str, scale: list[float]) -> None:
+    X, y = table()
+    y = y * 1e3
+    powers = np.round(np.log2(np.abs(scale))).astype(int)
+    Z = X * np.array(scale)
+    same = np.ldexp(Z, -powers)
+    fit, want = robust(Z, y, loss, **PLAIN[name]), robust(same, y, loss, **PLAIN[name])
+    np.testing.assert_allclose(np.ldexp(fit.weights, powers), want.weights, rtol=1e-10)
+    np.testing.assert_allclose([fit.bias, fit.objective], [want.bias, want.objective], rtol=1e-10)
+    np.testing.assert_allclose(fit.predict(Z), want.predict(same), rtol=1e-9)
+    assert fit.status is linnet.Status.SOLVED
+    presentable(fit)
+
+
+@every_robust_loss
+@every_plain_option
+@pytest.mark.parametrize("scale", [1e150, 1e-150, 1e300, 1e-300])
+def test_scaled_target_by_robust_losses(loss: linnet.Loss, name: str, scale: float) -> None:
+    X, y = table()
+    power = round(np.log2(scale))
+    fit, want = robust(X, np.ldexp(y, power), loss, **PLAIN[name]), robust(X, y, loss, **PLAIN[name])
+    np.testing.assert_allclose(np.ldexp(fit.weights, -power), want.weights, rtol=1e-11)
+    ours = [np.ldexp(fit.bias, -power), np.ldexp(fit.objective, -power), fit.gap]
+    np.testing.assert_allclose(ours, [want.bias, want.objective, want.gap], rtol=1e-11)
+    assert fit.status is want.status
+    presentable(fit)
+
+
+@every_robust_loss
+@pytest.mark.parametrize("offset", [1e6, 1e9, -1e12])
+def test_offsets_by_robust_losses(loss: linnet.Loss, offset: float) -> None:
+    """Moved by an offset that rounds nothing, the weights are the same."""
+    X, y = table()
+    X = np.round(X * 1024) / 1024
+    fit, want = robust(X + np.array([round(offset), 0.0, 1.0]), y, loss), robust(X, y, loss)
+    np.testing.assert_allclose(fit.weights, want.weights, rtol=1e-9)
+    assert fit.objective == pytest.approx(want.objective, rel=1e-9)
+    assert fit.status is linnet.Status.SOLVED
+
+
+@every_robust_loss
+@every_plain_option
+def test_duplicates_and_constants_by_robust_losses(loss: linnet.Loss, name: str) -> None:
+    X, y = table()
+    plain = robust(X, y, loss, **PLAIN[name])
+    more = np.column_stack([X, X[:, 0], np.full(N, 0.0), -3 * X[:, 0]])
+    fit = robust(more, y, loss, **PLAIN[name])
+    assert fit.status is linnet.Status.RANK_DEFICIENT
+    assert fit.identified.tolist() == [False, True, True, False, False, False]
+    np.testing.assert_allclose(fit.weights[[0, 3, 5]] * [1, 1, -3], [plain.weights[0] / 3] * 3, rtol=1e-9)
+    np.testing.assert_allclose(fit.weights[1:3], plain.weights[1:], rtol=1e-9)
+    np.testing.assert_allclose(fit.predict(more), plain.predict(X), rtol=1e-9)
+    assert fit.weights[4] == 0.0
+    presentable(fit)
+
+
+@every_robust_loss
+@every_plain_option
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_nothing_varies_by_robust_losses(loss: linnet.Loss, name: str, l2: float) -> None:
+    """The level is the quantile of the target, or there is none to choose."""
+    X, y = table()
+    w = PLAIN[name].get("weight", np.ones(N))
+    for columns in (X * 0, np.full((N, 2), 7.0)):
+        fit = robust(columns, y, loss, l2=l2, **PLAIN[name])
+        presentable(fit)
+        levels = y if fit.intercept else np.zeros(1)
+        best = min(float(w @ loss.value(y - level)) / w.sum() for level in levels)
+        if fit.intercept:
+            assert not fit.weights.any()
+            assert np.isclose(fit.bias, y, rtol=1e-14, atol=0).any() or fit.status is linnet.Status.NOT_UNIQUE
+        elif columns.any():
+            continue
+        assert fit.objective == pytest.approx(best, rel=1e-12)
+
+
+@every_robust_loss
+@every_plain_option
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e12, 1e300, 1e-300])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_constant_target_by_robust_losses(loss: linnet.Loss, name: str, value: float, l2: float) -> None:
+    X, _ = table()
+    fit = robust(X, np.full(N, value), loss, l2=l2, **PLAIN[name])
+    presentable(fit)
+    if fit.intercept:
+        assert not fit.weights.any()
+        assert fit.bias == value
+        assert fit.objective == 0.0
+    elif value and not l2:
+        want = robust(X, np.ones(N), loss)
+        np.testing.assert_allclose(fit.predict(X).shape, want.predict(X).shape)
+
+
+@every_robust_loss
+@every_plain_option
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_few_rows_by_robust_losses(loss: linnet.Loss, name: str, rows: int, l2: float) -> None:
+    X, y = table()
+    options = {key: value[:rows] if key == "weight" else value for key, value in PLAIN[name].items()}
+    fit = robust(X[:rows], y[:rows], loss, l2=l2, **options)
+    presentable(fit)
+    assert fit.n == rows
+    if not l2 and rows <= 3:
+        np.testing.assert_allclose(fit.predict(X[:rows]), y[:rows], rtol=1e-9)
+        assert fit.objective == 0
+        if rows < 3 + fit.intercept:
+            assert fit.status in (linnet.Status.RANK_DEFICIENT, linnet.Status.SATURATED)
+
+
+@every_robust_loss
+@pytest.mark.parametrize("n", [N, BIG])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("place", "column"), [("X", "'x2'"), ("y", "'y'"), ("weight", "weight")])
+def test_not_finite_by_robust_losses(loss: linnet.Loss, place: str, column: str, value: float, n: int) -> None:
+    X, y, w, row = broken(place, value, n, 3)
+    with pytest.raises(InputError) as error:
+        robust(X, y, loss, weight=w)
+    assert column in str(error.value)
+    assert f"row {row}" in str(error.value)
+
+
+@every_robust_loss
+def test_outliers_by_robust_losses(loss: linnet.Loss) -> None:
+    """Targets however far out decide nothing; a row far out in a feature decides no more than itself."""
+    X, y = table()
+    plain = robust(X, y, loss)
+    highest = int(np.argmax(y - plain.predict(X)))
+    for far in (1e6, 1e20, 1e100, 1e300):
+        out = y.copy()
+        out[highest] = far
+        fit = robust(X, out, loss)
+        np.testing.assert_allclose(fit.coefficients, plain.coefficients, rtol=1e-9)
+        assert fit.status is linnet.Status.SOLVED
+        presentable(fit)
+    for far in (1e6, 1e12, 1e20, 1e150):
+        lever = X.copy()
+        lever[5, 1] = far
+        fit, ends = robust(lever, y, loss), robust(np.delete(X, 1, axis=1), y, loss)
+        assert fit.objective <= ends.objective * (1 + 1e-12)  # what the others alone allow
+        assert fit.gap < 1e-10
+
+
+@every_robust_loss
+@pytest.mark.parametrize("span", [1e6, 1e20, 1e50])
+def test_light_rows_by_robust_losses(loss: linnet.Loss, span: float) -> None:
+    """Rows that weigh next to nothing decide what the heavy ones leave open."""
+    X, y = table()
+    w = np.where(np.arange(N) < 20, span, 1.0)
+    fit = robust(X, y, loss, weight=w)
+    heavy = robust(X[:20], y[:20], loss)
+    assert fit.gap <= 1e-10
+    assert fit.objective <= heavy.objective * (1 + 1e-12) + float(loss.value(y - heavy.predict(X)).max()) * N / span
+    presentable(fit)
+
+
+@every_robust_loss
+@pytest.mark.parametrize("l2", [1e-300, 1e-30, 1e-9, 1e9, 1e30, 1e300])
+def test_penalties_at_the_ends_by_robust_losses(loss: linnet.Loss, l2: float) -> None:
+    """Without weight it is the plain optimum, with all of it a level at the quantile."""
+    X, y = table()
+    fit = robust(X, y, loss, l2=l2)
+    presentable(fit)
+    if l2 < 1e-6:
+        plain = robust(X, y, loss)
+        np.testing.assert_allclose(fit.coefficients, plain.coefficients, rtol=1e-5)
+        assert fit.objective == pytest.approx(plain.objective, rel=1e-6)
+    else:
+        level = min(float(loss.value(y - value).mean()) for value in y)
+        assert fit.objective == pytest.approx(level, rel=1e-6)
+        assert np.abs(fit.weights).max() < 10 / l2
+    assert fit.gap <= 1e-9
+
+
+@every_robust_loss
+def test_the_largest_and_smallest_numbers_by_robust_losses(loss: linnet.Loss) -> None:
+    X, y = table()
+    largest = np.where(X[:, 0] > 0, 1.7e308, -1.7e308)
+    fit = robust(np.column_stack([largest, X[:, 1]]), y * 1e3, loss)
+    want = robust(np.column_stack([np.sign(X[:, 0]), X[:, 1]]), y * 1e3, loss)
+    np.testing.assert_allclose(fit.weights[0] * 1.7e308, want.weights[0], rtol=1e-10)
+    for scale in (1e-310, 1e-320):
+        tiny = X[:, 0] * scale
+        fit = robust(np.column_stack([tiny, X[:, 1]]), y * 1e-30, loss)
+        want = robust(np.column_stack([np.ldexp(tiny, 1070), X[:, 1]]), y * 1e-30, loss)
+        np.testing.assert_allclose(fit.weights[0] / 2.0**535 / 2.0**535, want.weights[0], rtol=1e-10)
+        with pytest.raises(InputError, match="outside float64's range: rescale that feature"):
+            robust(X * [scale, 1.0, 1.0], y * 1e10, loss)
+
+
+@every_robust_loss
+def test_the_largest_targets_by_robust_losses(loss: linnet.Loss) -> None:
+    """By the solver: what a Fit tells beside the weights may be infinite there."""
+    X, y = table()
+    steps = []
+    for size in (1.7e308, 1.0):
+        source = ArraySource(X, size * np.sign(y))
+        steps.append(list(InteriorPoint().steps(linnet.Objective(loss), source))[-1])
+    assert steps[0].weights is not None
+    assert steps[1].weights is not None
+    np.testing.assert_allclose(steps[0].weights / 1.7e308, steps[1].weights, rtol=1e-9, atol=1e-12)
+    assert steps[0].objective is not None
+    assert steps[1].objective is not None
+    assert steps[0].objective / 1.7e308 == pytest.approx(steps[1].objective, rel=1e-10)
+    assert steps[0].status is steps[1].status

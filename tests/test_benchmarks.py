@@ -11,7 +11,12 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["accuracy", "exact", "reliability", "sgd", "startup", "streaming"])
+SCRIPTS = [
+    "accuracy", "exact", "huber", "interval_coverage", "quantile", "reliability", "sgd", "startup", "streaming",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_quick_run(name: str) -> None:
     """`--quick` exits with 0, its last line a row of a table, or a sentence where the data are absent."""
     done = subprocess.run(
@@ -25,8 +30,9 @@ def test_quick_run(name: str) -> None:
 def test_every_benchmark_is_run() -> None:
     """A script that is added is also tested here and run by `make bench`, or has a target of its own."""
     scripts = {path.stem for path in BENCHMARKS.glob("*.py")} - {"timing"}
-    assert scripts == {"accuracy", "exact", "reliability", "sgd", "startup", "streaming"}
+    assert scripts == set(SCRIPTS)
     makefile = (BENCHMARKS.parent / "Makefile").read_text(encoding="utf-8")
     listed = next(line for line in makefile.splitlines() if line.startswith("BENCHMARKS :="))
-    assert set(listed.split()[2:]) == scripts - {"reliability"}
+    assert set(listed.split()[2:]) == scripts - {"reliability", "interval_coverage"}
     assert "\nreliability: " in makefile
+    assert "\ncoverage: " in makefile

@@ -16,7 +16,9 @@ import pytest
 
 import linnet
 from helpers import example
-from linnet import cli
+from linnet import Fit, cli
+from linnet.comparison import compare
+from linnet.fits import Fits
 from linnet.status import Status
 
 PENGUINS = Path(str(linnet.__file__)).parent / "data" / "penguins.csv"
@@ -106,8 +108,8 @@ def test_demo_finds_the_penguins_and_learns_them(run: Any, tmp_path: Path, monke
     assert names_in(tmp_path) == sorted(files)
     for figure in files[1:]:
         assert Path(figure).read_bytes().startswith(b"\x89PNG")
-    assert linnet.load("penguins-model.json").n == 333
-    assert linnet.load("penguins-model.json").solver == "exact"
+    assert linnet.load("penguins-model.json", Fit).n == 333
+    assert linnet.load("penguins-model.json", Fit).solver == "exact"
     refused(run("demo", "--out", "absent"), "absent", "create it")
 
 
@@ -140,7 +142,7 @@ def test_fit_save_show_predict(run: Any, table: Path, tmp_path: Path) -> None:
     assert json.loads(run("show", saved, "--json", "--level", "0.5").out)["level"] == 0.5
 
     data = np.loadtxt(table, delimiter=",", skiprows=1)
-    expected = linnet.load(saved).predict_rows(data[:, :2], 0.9, "confidence")
+    expected = linnet.load(saved, Fit).predict_rows(data[:, :2], 0.9, "confidence")
     outcome = run("predict", saved, table, "--interval", "0.9", "--kind", "confidence", "-o", predicted)
     assert outcome == Outcome(0, "", "")
     rows = list(csv.reader(predicted.read_text().splitlines()))
@@ -200,7 +202,7 @@ def test_nothing_set_by_hand_comes_close_to_the_exact(run: Any, table: Path, tmp
     for figure in ("f.png", "f-loss.png"):
         assert (tmp_path / figure).stat().st_size > 10_000
         assert str(tmp_path / figure) in outcome.err
-    fit = linnet.load(tmp_path / "m.json")
+    fit = linnet.load(tmp_path / "m.json", Fit)
     assert np.nanmax(np.abs(fit.distance)) <= 0.05
     assert run("show", tmp_path / "m.json").out == outcome.out
 
@@ -223,9 +225,161 @@ def test_what_does_not_converge_is_status_1_and_still_written(run: Any, table: P
     assert outcome.status == 1
     assert (tmp_path / "f.svg").exists()
     assert "Diverged: the learning rate is too large" in outcome.out
-    assert linnet.load(tmp_path / "m.json").status is Status.DIVERGED
+    assert linnet.load(tmp_path / "m.json", Fit).status is Status.DIVERGED
     assert run(*learn, "--lr", "1e-6", "--epochs", 1).status == 1
-    assert linnet.load(tmp_path / "m.json").status is Status.STOPPED
+    assert linnet.load(tmp_path / "m.json", Fit).status is Status.STOPPED
+
+
+# --- Losses ---------------------------------------------------------------------------------------------------------
+
+LOSSES: list[tuple[list[object], linnet.Loss]] = [
+    (["--loss", "squared"], linnet.Squared()),
+    (["--loss", "absolute"], linnet.Absolute()),
+    (["--loss", "huber"], linnet.Huber()),
+    (["--delta", "0.7"], linnet.Huber(0.7)),
+    (["--k", "1.345"], linnet.Huber(k=1.345)),
+    (["--loss", "huber", "--k", "1.5", "--scale", "concomitant"], linnet.Huber(k=1.5, scale="concomitant")),
+    (["--loss", "quantile"], linnet.Quantile(0.5)),
+    (["--quantile", "0.9"], linnet.Quantile(0.9)),
+]
+
+
+@pytest.fixture
+def houses(tmp_path: Path) -> Path:
+    """Rows with text, gaps, weights, and errors that grow with the area."""
+    random = np.random.default_rng(5)
+    path = tmp_path / "houses.csv"
+    lines = ["area,town,age,w,price"]
+    for i in range(150):
+        area, town, age = 50 + 100 * random.random(), "Bath" if random.random() < 0.4 else "York", i % 40
+        price = 3 * area + 20 * (town == "York") - age + (1 + area / 20) * random.standard_t(3)
+        lines.append(f"{area},{town},{'' if i % 50 == 49 else age},{1 + i % 3},{price}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(("typed", "loss"), LOSSES)
+def test_each_loss_as_in_python(run: Any, houses: Path, tmp_path: Path, typed: list[object], loss: linnet.Loss) -> None:
+    """To JSON, to a file and back, and to predictions."""
+    how = ["fit", houses, "-t", "price", "-w", "w", "--missing", "drop", *typed]
+    outcome = run(*how, "--json", "--save", tmp_path / "m.json", "--plot", tmp_path / "f.png")
+    assert outcome.status == 0
+    fit = linnet.fit(houses, "price", weight="w", missing="drop", loss=loss)
+    record = json.loads(outcome.out, parse_constant=pytest.fail)
+    assert record == json.loads(json.dumps(fit.to_dict()))
+    assert (record["loss"], record["converged"]) == (loss.name, True)
+    shown = run("show", tmp_path / "m.json")
+    assert shown.out == run(*how).out == f"{fit}\n"
+    predicted = run("predict", tmp_path / "m.json", houses).out.splitlines()
+    np.testing.assert_array_equal(np.array(predicted[1:], dtype=float), fit.predict(houses))
+    assert names_in(tmp_path) == ["f.png", "houses.csv", "m.json"]  # and no loss curve, since nothing was learned
+
+
+@pytest.mark.parametrize(
+    ("typed", "errors", "kind"),
+    [
+        (["--loss", "absolute"], "auto", "nid"),
+        (["--loss", "absolute"], "iid", "iid"),
+        (["--loss", "absolute"], "classical", "iid"),
+        (["--quantile", "0.3"], "bootstrap", "bootstrap"),
+        (["--k", "1.345"], "sandwich", "sandwich"),
+        (["--delta", "9"], "iid", "iid"),
+        (["--loss", "squared"], "bootstrap", "bootstrap"),
+        (["--loss", "squared"], "hc2", "hc2"),
+        (["--loss", "quantile"], "none", "none"),
+    ],
+)
+def test_errors_of_each_kind(run: Any, houses: Path, typed: list[object], errors: str, kind: str) -> None:
+    outcome = run("fit", houses, "-t", "price", "-f", "area,town", *typed, "--errors", errors, "--json")
+    record = json.loads(outcome.out)
+    assert (outcome.status, record["errors"]) == (0, kind)
+    assert all((w["std_error"] is None) == (kind == "none") for w in record["weights"])
+
+
+def test_several_quantiles_stand_side_by_side(run: Any, houses: Path, tmp_path: Path) -> None:
+    saved, figure, predicted = (tmp_path / name for name in ("q.json", "q.svg", "p.csv"))
+    how = ["fit", houses, "-t", "price", "--quantile", "0.9,0.1,0.5", "-f", "area,town"]
+    outcome = run(*how, "--save", saved, "--plot", figure)
+    assert outcome.status == 0
+    assert figure.read_text().startswith("<?xml")
+    fits = linnet.fit(houses, "price", features=["area", "town"], loss=linnet.Quantile([0.1, 0.5, 0.9]))
+    assert outcome.out == f"{fits}\n" == run("show", saved).out
+    assert fits.labels == ("0.1", "0.5", "0.9")
+    record = json.loads(run(*how, "--json", "--level", "0.8").out)
+    assert record == json.loads(json.dumps(fits.to_dict(0.8)))
+    assert json.loads(run("show", saved, "--json", "--level", "0.8").out) == record
+
+    assert run("predict", saved, houses, "-o", predicted) == Outcome(0, "", "")
+    header, *rows = csv.reader(predicted.read_text().splitlines())
+    assert header == ["prediction_0.1", "prediction_0.5", "prediction_0.9"]
+    np.testing.assert_array_equal(np.array(rows, dtype=float), fits.predict(houses))
+    assert run("predict", saved, houses).out == predicted.read_text()
+    refused(run("predict", saved, houses, "--interval", "0.9"), "--interval", "one fit")
+
+
+def test_one_quantile_of_one_feature_draws_its_fan(run: Any, houses: Path, tmp_path: Path) -> None:
+    how = ["fit", houses, "-t", "price", "-f", "area", "--plot", tmp_path / "f.png", "--quantile"]
+    for quantiles in ("0.9", "0.1,0.9"):
+        assert run(*how, quantiles).status == 0
+        assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def test_a_robust_loss_that_was_learned_stands_beside_its_optimum(run: Any, houses: Path, tmp_path: Path) -> None:
+    how = ["fit", houses, "-t", "price", "-f", "area", "--loss", "absolute", "--solver", "sgd"]
+    outcome = run(*how, "--plot", tmp_path / "f.png")
+    assert outcome.status in (0, 1)
+    assert "learned" in outcome.out
+    assert "exact" in outcome.out
+    assert (tmp_path / "f-loss.png").exists()
+    optimum = json.loads(run(*how[:-2], "--json").out)
+    learned = json.loads(run(*how, "--json").out)
+    assert [w["exact"] for w in learned["weights"]] == [w["weight"] for w in optimum["weights"]]
+
+
+def test_compare_says_what_the_library_says(run: Any, houses: Path, tmp_path: Path) -> None:
+    how = ["compare", houses, "-t", "price", "-w", "w", "--missing", "drop"]
+    outcome = run(*how, "--save", tmp_path / "c.json", "--plot", tmp_path / "c.png")
+    assert outcome.status == 0
+    result = compare(houses, "price", weight="w", missing="drop")
+    assert outcome.out == f"{result}\n"
+    assert "Cook's D" in outcome.out
+    assert (tmp_path / "c.png").stat().st_size > 10_000
+    assert json.loads(run(*how, "--json").out) == json.loads(json.dumps(result.to_dict()))
+    assert run("show", tmp_path / "c.json").out == f"{result.fits}\n"
+    header, *rows = csv.reader(run("predict", tmp_path / "c.json", houses).out.splitlines())
+    assert header == [f"prediction_{name}" for name in ("squared", "huber", "absolute", "quantile_0.9")]
+    np.testing.assert_array_equal(np.array(rows, dtype=float), linnet.load(tmp_path / "c.json", Fits).predict(houses))
+
+
+def test_options_reach_the_comparison(run: Any, houses: Path) -> None:
+    record = json.loads(
+        run(
+            "compare", houses, "-t", "price", "-f", "area", "--losses", "huber:2,quantile:0.25", "--no-intercept",
+            "--l2", "0.5", "--errors", "none", "--level", "0.8", "--json",
+        ).out
+    )  # fmt: skip
+    assert list(record["fits"]) == ["huber", "quantile 0.25"]
+    for fit in record["fits"].values():
+        assert [w["name"] for w in fit["weights"]] == ["area"]
+        assert {k: fit[k] for k in ("l2", "errors", "level", "intercept")} == {
+            "l2": 0.5, "errors": "none", "level": 0.8, "intercept": False,
+        }  # fmt: skip
+    assert record["fits"]["huber"]["settings"]["k"] == 2
+
+
+def test_one_fit_that_did_not_converge_is_status_1(
+    run: Any, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import linnet.fitting
+
+    for status, expected in ((Status.SOLVED, 0), (Status.UNFINISHED, 1), (Status.INTERRUPTED, 130)):
+        fits = Fits((example(2), example(2, status=status)), ("0.1", "0.9"))
+        monkeypatch.setattr(linnet.fitting, "fit", lambda *_, fits=fits, **__: fits)
+        assert run("fit", table, "-t", "y", "--quantile", "0.1,0.9", "--save", tmp_path / "m.json").status == expected
+        assert linnet.load(tmp_path / "m.json", Fits).labels == ("0.1", "0.9")
+
+
+# --- What else goes in and comes out --------------------------------------------------------------------------------
 
 
 def test_weights_are_a_column(run: Any, tmp_path: Path) -> None:
@@ -256,7 +410,7 @@ def test_not_converged_is_status_1_and_still_written(
     outcome = run("fit", table, "-t", "y", "--save", tmp_path / "m.json")
     assert outcome.status == 1
     assert "inexact" in outcome.out
-    assert linnet.load(tmp_path / "m.json").status is Status.IMPRECISE
+    assert linnet.load(tmp_path / "m.json", Fit).status is Status.IMPRECISE
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
@@ -276,12 +430,12 @@ def test_an_interrupted_run_leaves_a_model_and_a_checkpoint(table: Path, tmp_pat
     assert b"Interrupted: the weights are those reached so far" in out
     assert b"Traceback" not in err
     assert figure.exists()
-    fit = linnet.load(saved)
+    fit = linnet.load(saved, Fit)
     assert fit.status is Status.INTERRUPTED
     assert len(fit.history) <= 1_000
     again = subprocess.run([*learn, "1", "--resume"], capture_output=True, check=True)  # more than 1 are done
     assert b"all epochs were run" in again.stdout
-    np.testing.assert_array_equal(linnet.load(saved).coefficients, fit.coefficients)
+    np.testing.assert_array_equal(linnet.load(saved, Fit).coefficients, fit.coefficients)
 
 
 @pytest.mark.parametrize(
@@ -296,9 +450,21 @@ def test_an_interrupted_run_leaves_a_model_and_a_checkpoint(table: Path, tmp_pat
         (["fit", "line.csv", "-t", "y", "--lr", "0.1"], ["--lr", "--solver sgd"]),
         (["fit", "line.csv", "-t", "y", "--solver", "sgd", "--lr", "-1"], ["lr", "-1"]),
         (["fit", "line.csv", "-t", "y", "--solver", "sgd", "--shuffle", "all"], ["--shuffle", "all"]),
-        (["fit", "line.csv", "-t", "y", "--delta", "2"], ["--delta", "--loss huber"]),
-        (["fit", "line.csv", "-t", "y", "--loss", "huber", "--solver", "exact"], ["huber", "--solver sgd"]),
-        (["fit", "line.csv", "-t", "y", "--loss", "quantile", "--solver", "auto"], ["quantile"]),
+        (["fit", "line.csv", "-t", "y", "--loss", "squared", "--delta", "2"], ["--delta", "huber", "squared"]),
+        (["fit", "line.csv", "-t", "y", "--loss", "huber", "--solver", "exact"], ["huber", "--solver newton"]),
+        (["fit", "line.csv", "-t", "y", "--quantile", "0.5", "--solver", "newton"], ["--solver interior-point"]),
+        (["fit", "line.csv", "-t", "y", "--quantile", "0.5,2"], ["below 1", "2"]),
+        (["fit", "line.csv", "-t", "y", "--quantile", "0.5,x"], ["--quantile", "'x'"]),
+        (["fit", "line.csv", "-t", "y", "--loss", "absolute", "--errors", "hc3"], ["--errors", "absolute", "nid"]),
+        (["fit", "line.csv", "-t", "y", "--errors", "nid"], ["--errors", "squared", "classical"]),
+        (["fit", "line.csv", "-t", "y", "--loss", "absolute", "--precision", "exact"], ["--precision exact"]),
+        (["compare", "line.csv"], ["--target", "linnet compare --help"]),
+        (["compare", "line.csv", "-t", "y", "--losses", "squared,cubic"], ["'cubic'", "absolute"]),
+        (["compare", "line.csv", "-t", "y", "--losses", "squared:2"], ["--losses", "'squared:2'"]),
+        (["compare", "line.csv", "-t", "y", "--losses", "squared,squared"], ["twice"]),
+        (["compare", "line.csv", "-t", "y", "--errors", "hc3"], ["--errors"]),
+        (["compare", "line.csv", "-t", "y", "--save", "absent/m.json"], ["absent", "create it"]),
+        (["compare", "bad.csv", "-t", "y"], ["bad.csv"]),
         (["fit", "line.csv", "-t", "y", "--solver", "sgd", "--checkpoint", "absent/c"], ["absent"]),
         (["fit", "line.csv", "-t", "y", "--l2", "a"], ["--l2"]),
         (["fit", "line.csv", "-t", "y", "--level", "95"], ["between 0 and 1", "95"]),
@@ -361,7 +527,7 @@ def test_what_the_machine_refuses(
         raise error
 
     monkeypatch.setattr(linnet.fitting, "fit", fail)
-    monkeypatch.setattr(cli, "_mute_stdout", lambda: None)
+    monkeypatch.setattr(cli, "mute_stdout", lambda: None)
     outcome = run("fit", table, "-t", "y")
     assert outcome.status == status
     assert says in outcome.err
@@ -384,6 +550,7 @@ def test_help_is_documentation(run: Any) -> None:
         [],
         ["--help"],
         ["fit", "-h"],
+        ["compare", "-h"],
         ["predict", "-h"],
         ["show", "-h"],
         ["simulate", "-h"],

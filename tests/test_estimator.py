@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, QuantileRegressor, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -46,6 +46,9 @@ MISSED = {
 }
 
 
+ROBUST: list[Any] = ["absolute", "huber", "quantile", linnet.Huber(k=1.345), linnet.Quantile(0.3)]
+
+
 def same_fit(a: LinearRegressor, b: LinearRegressor, rtol: float = 0.0) -> None:
     """Two regressors have learned the same; bit for bit with rtol=0."""
     for name in ("coefficients", "std_errors", "bias_std_error", "n", "r2", "objective", "residual_sd", "df_residual"):
@@ -64,8 +67,9 @@ def same_fit(a: LinearRegressor, b: LinearRegressor, rtol: float = 0.0) -> None:
         LinearRegressor(l2=0.01, fit_intercept=False),
         LinearRegressor(solver="sgd"),
         LinearRegressor(solver=SGD(tol=None), loss="huber"),
+        *(LinearRegressor(loss=loss) for loss in ROBUST),
     ],
-    expected_failed_checks=lambda model: MISSED if model.loss != "squared" else {},
+    expected_failed_checks=lambda model: MISSED if model.loss != "squared" and model.solver != "auto" else {},
 )
 def test_scikit_learns_own_checks(estimator: LinearRegressor, check: Any) -> None:
     check(estimator)
@@ -240,6 +244,85 @@ def test_bad_row_weights_are_refused(data: Data, bad: float) -> None:
             use(X, y, w)
 
 
+# --- Losses ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ROBUST)
+def test_each_loss_is_what_fit_finds(data: Data, loss: Any) -> None:
+    X, y, w = data
+    model = LinearRegressor(loss=loss, l2=0.01).fit(X, y, w)
+    assert str(model.fit_) == str(linnet.fit(X, y, weight=w, loss=loss, l2=0.01))
+    assert model.fit_.status.converged
+    np.testing.assert_array_equal(model.predict(X), model.fit_.predict(X))
+
+
+@pytest.mark.parametrize("errors", ["iid", "bootstrap", "none"])
+def test_errors_of_robust_losses(data: Data, errors: Any) -> None:
+    X, y, _ = data
+    for loss in ("absolute", "huber"):
+        fit = LinearRegressor(loss=loss, errors=errors).fit(X, y).fit_
+        assert fit.errors == errors
+        assert np.isnan(fit.std_errors).all() == (errors == "none")
+
+
+def test_the_median_is_scikit_learns(data: Data) -> None:
+    """Where the optimum is unique; their objective is half of the absolute loss, and their penalty another."""
+    X, y, _ = data
+    for q in (0.3, 0.5):
+        theirs = QuantileRegressor(quantile=q, alpha=0).fit(X, y)
+        np.testing.assert_allclose(LinearRegressor(loss=linnet.Quantile(q)).fit(X, y).coef_, theirs.coef_, rtol=1e-6)
+    ours = LinearRegressor(loss="absolute").fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ROBUST)
+def test_clone_and_pickle_keep_the_loss(data: Data, loss: Any) -> None:
+    X, y, _ = data
+    model = LinearRegressor(loss=loss).fit(X, y)
+    copy = clone(model)
+    assert copy.loss == loss
+    same_fit(copy.fit(X, y), model)
+    again = pickle.loads(pickle.dumps(model))
+    assert again.loss == loss
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_grid_search_over_losses(data: Data) -> None:
+    """With a tenth of the rows far off, least squares is not what predicts the others."""
+    X, y, _ = data
+    y = np.where(np.arange(120) % 10 == 3, y + 100, y)
+    losses = ["squared", linnet.Huber(k=1.345), linnet.Quantile(0.25)]
+    search = GridSearchCV(LinearRegressor(), {"loss": losses}, cv=3, scoring="neg_median_absolute_error").fit(X, y)
+    assert search.best_params_["loss"] == linnet.Huber(k=1.345)
+    assert search.best_estimator_.fit_.loss == "huber"
+
+
+@pytest.mark.parametrize("solver", ["auto", "sgd"])
+def test_several_quantiles_are_refused_in_a_sentence(data: Data, solver: str) -> None:
+    X, y, _ = data
+    model = LinearRegressor(loss=linnet.Quantile([0.1, 0.9]), solver=solver)  # type: ignore[arg-type]
+    for use in [model.fit, model.partial_fit] if solver == "sgd" else [model.fit]:
+        with pytest.raises(
+            InputError, match=r"one number a row, but loss=Quantiles.*LinearRegressor for each quantile"
+        ):
+            use(X, y)
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize("loss", ["absolute", "huber", linnet.Quantile(0.3)])
+@pytest.mark.parametrize("solver", ["auto", "exact"])
+def test_the_optimum_of_a_robust_loss_needs_all_rows(data: Data, loss: Any, solver: str) -> None:
+    X, y, _ = data
+    model = LinearRegressor(loss=loss, solver=solver)
+    for use in (model, LinearRegressor().fit(X, y).set_params(loss=loss)):
+        assert not hasattr(use, "partial_fit")  # which is how scikit-learn's tools ask
+        with pytest.raises(InputError, match=r'all rows at once, so call fit with them.*solver="sgd"'):
+            use.partial_fit(X, y)
+    assert callable(LinearRegressor.partial_fit)
+    learned = LinearRegressor(loss=loss, solver="sgd").partial_fit(X, y).partial_fit(X, y).fit_
+    assert (learned.solver, learned.n) == ("sgd", 120)
+
+
 # --- partial_fit ----------------------------------------------------------------------------------------------------
 
 
@@ -309,7 +392,7 @@ def test_says_when_float64_is_not_enough_for_rows_that_are_gone(rng: np.random.G
 def test_robust_errors_need_all_rows(data: Data) -> None:
     X, y, _ = data
     for model in (LinearRegressor(errors="hc3"), LinearRegressor().fit(X, y).set_params(errors="hc3")):
-        with pytest.raises(InputError, match=r'errors="hc3" needs all rows at once.*"classical"'):
+        with pytest.raises(InputError, match=r'errors="hc3" needs all rows at once.*"auto", "classical" or "none"'):
             model.partial_fit(X, y)
     assert np.isnan(LinearRegressor(errors="none").partial_fit(X, y).partial_fit(X, y).fit_.std_errors).all()
 

@@ -15,6 +15,7 @@ from linnet import figures
 from linnet.block import InputError
 from linnet.design import Design, Feature
 from linnet.fitted import Fit
+from linnet.scatter import POINTS
 
 
 def line(n: int = 40) -> tuple[Any, Any]:
@@ -76,7 +77,7 @@ def test_many_points_are_thinned_evenly(tmp_path: Path) -> None:
     csv.write_csv(pa.table({"x": np.arange(float(n)), "y": np.ones(n)}), path)
     shown = points(axes_of(figures.plot(ols(X, y, ("x",)), path)))
     strides = np.unique(np.diff(shown[:, 0]))
-    assert figures.POINTS / 2 <= len(shown) <= figures.POINTS
+    assert POINTS / 2 <= len(shown) <= POINTS
     assert strides.tolist() == [8.0]
     assert shown[0, 0] == 0
 
@@ -227,6 +228,7 @@ def test_without_an_intercept_there_is_none_to_show() -> None:
     ("changes", "sentence"),
     [
         ({"exact": None, "settings": {}}, "solved exactly itself"),
+        ({"exact": None, "settings": {"q": 0.5, "iterations": 9}}, "solved exactly itself"),
         ({"exact": None}, "not known for its loss"),
         ({"uncertainty": None}, "no standard errors"),
     ],
@@ -237,7 +239,8 @@ def test_a_fit_that_cannot_be_held_against_exact(changes: dict[str, Any], senten
 
 
 def test_every_figure_is_found_here() -> None:
-    assert set(figures.__all__) == {"plot", "learned_against_exact", "loss_curve", "path", "save", "SUFFIXES"}
+    several = {"fan", "quantile_process", "weights_by_loss"}
+    assert set(figures.__all__) == several | {"plot", "learned_against_exact", "loss_curve", "path", "save", "SUFFIXES"}
     assert all(callable(getattr(figures, name)) for name in figures.__all__ if name != "SUFFIXES")
 
 

@@ -73,7 +73,7 @@ def test_errors_none(table: tuple[Floats, Floats]) -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ({"errors": "white"}, "errors must be one of classical, hc0, hc1, hc2, hc3, none"),
+        ({"errors": "white"}, "errors must be one of auto, classical, hc0, hc1, hc2, hc3"),
         ({"errors": None}, "errors must be one of"),
         ({"errors": []}, "errors must be one of"),
         ({"loss": "cubed"}, "no loss 'cubed': choose from squared"),
@@ -320,7 +320,7 @@ def test_saved_and_loaded(table: tuple[Floats, Floats], name: str, tmp_path: Pat
         X = np.where(X > 2.5, np.nan, X)
     fit = linnet.fit(X, y, **SAVED.get(name, {}))
     fit.save(tmp_path / "model.json")
-    again = linnet.load(tmp_path / "model.json")
+    again = linnet.load(tmp_path / "model.json", linnet.Fit)
     assert str(again) == str(fit)
     assert again.to_dict() == fit.to_dict()
     assert again.status is fit.status

@@ -128,7 +128,7 @@ def test_what_is_copied_or_saved_before_anybody_looks_is_the_same(
     copy = pickle.loads(pickle.dumps(fit))
     fresh = linnet.fit(X, y, precision=precision, l2=l2)
     fresh.save(tmp_path / "model.json")
-    for other in (copy, linnet.load(tmp_path / "model.json")):
+    for other in (copy, linnet.load(tmp_path / "model.json", linnet.Fit)):
         assert other.covariance.tobytes() == fit.covariance.tobytes()
         assert other.predict(X, interval=0.9).tobytes() == fit.predict(X, interval=0.9).tobytes()
 
@@ -222,7 +222,7 @@ def test_an_offset_moves_only_the_bias(table: tuple[Floats, Floats, Floats], err
 def test_a_robust_error_needs_more_rows_than_weights(rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
     for errors in KINDS:
-        fit = linnet.fit(X, y, errors=errors)  # type: ignore[arg-type]
+        fit = linnet.fit(X, y, errors=errors)  # type: ignore[call-overload]
         assert fit.status is linnet.Status.SATURATED
         assert np.isnan(fit.std_errors).all()
 

@@ -340,3 +340,141 @@ def test_they_do_so_for_the_absolute_loss(dtype: Any) -> None:
     for other in paths[1:]:
         tolerance = 1e-5 if dtype is np.float32 else 1e-12
         np.testing.assert_allclose(other, paths[0], rtol=tolerance, atol=tolerance)
+
+
+ROBUST = {
+    "absolute": linnet.Absolute(),
+    "low": linnet.Quantile(0.2),
+    "high": linnet.Quantile(0.9),
+    "huber": linnet.Huber(0.8),
+}
+every_robust_loss = pytest.mark.parametrize("loss", ROBUST.values(), ids=list(ROBUST))
+
+
+def robust(X: Floats, y: Floats, loss: linnet.Loss, **options: Any) -> linnet.Fit:
+    fit = linnet.fit(X, y, loss=loss, errors="none", **options)
+    assert fit.status is linnet.Status.SOLVED
+    return fit
+
+
+def alike(a: linnet.Fit, b: linnet.Fit, rel: float = 1e-9) -> None:
+    """As `same`, for losses that are no sum of squares."""
+    np.testing.assert_allclose(a.weights, b.weights, rtol=rel)
+    np.testing.assert_allclose([a.bias, a.objective, a.pseudo_r2], [b.bias, b.objective, b.pseudo_r2], rtol=rel)
+
+
+@every_robust_loss
+@every_option
+def test_robust_losses_do_not_depend_on_the_order_of_rows(loss: linnet.Loss, name: str) -> None:
+    X, y, w = table()
+    order = np.random.default_rng(1).permutation(N)
+    alike(
+        robust(X, y, loss, weight=w, **OPTIONS[name]),
+        robust(X[order], y[order], loss, weight=w[order], **OPTIONS[name]),
+    )
+
+
+@every_robust_loss
+@every_option
+def test_robust_losses_take_weight_2_as_the_row_twice_and_0_as_absent(loss: linnet.Loss, name: str) -> None:
+    X, y, _ = table()
+    counts = np.arange(N) % 4
+    a = robust(X, y, loss, weight=counts, **OPTIONS[name])
+    b = robust(np.repeat(X, counts, 0), np.repeat(y, counts), loss, **OPTIONS[name])
+    alike(a, b)
+    kept = counts > 0
+    c = robust(X[kept], y[kept], loss, weight=counts[kept], **OPTIONS[name])
+    X[~kept], y[~kept] = 1e6, -1e6  # which nobody must notice
+    alike(robust(X, y, loss, weight=counts, **OPTIONS[name]), c)
+    assert [a.n, b.n, c.n] == [np.count_nonzero(counts), counts.sum(), np.count_nonzero(counts)]
+
+
+@every_robust_loss
+@pytest.mark.parametrize("heavier", [1e-150, 3.0, 1e150])
+def test_robust_losses_do_not_depend_on_the_overall_size_of_weights(loss: linnet.Loss, heavier: float) -> None:
+    X, y, w = table()
+    alike(robust(X, y, loss, weight=w * heavier), robust(X, y, loss, weight=w))
+
+
+@every_robust_loss
+@every_option
+def test_robust_losses_and_permuted_columns(loss: linnet.Loss, name: str) -> None:
+    X, y, w = table()
+    order = [2, 0, 3, 1]
+    before = robust(X, y, loss, weight=w, **OPTIONS[name])
+    after = robust(X[:, order], y, loss, weight=w, **OPTIONS[name])
+    np.testing.assert_allclose(after.weights, before.weights[order], rtol=1e-9)
+    np.testing.assert_allclose([after.bias, after.objective], [before.bias, before.objective], rtol=1e-9)
+
+
+@every_robust_loss
+@pytest.mark.parametrize("name", ["plain", "no intercept"])
+def test_robust_losses_and_scaled_columns(loss: linnet.Loss, name: str) -> None:
+    X, y, w = table()
+    scale = np.array([3.0, 1e-9, 7e12, -1.0])
+    before = robust(X, y, loss, weight=w, **OPTIONS[name])
+    after = robust(X * scale, y, loss, weight=w, **OPTIONS[name])
+    np.testing.assert_allclose(after.weights * scale, before.weights, rtol=1e-9)
+    np.testing.assert_allclose([after.bias, after.objective], [before.bias, before.objective], rtol=1e-9)
+
+
+def mirrored(loss: linnet.Loss, a: float) -> linnet.Loss:
+    """The loss by which a·y is judged as y was: from above as from below where a is negative, and in y's units."""
+    if isinstance(loss, linnet.Quantile):
+        return linnet.Quantile(loss.q if a > 0 else 1 - loss.q)
+    if isinstance(loss, linnet.Huber):
+        assert loss.delta is not None
+        return linnet.Huber(abs(a) * loss.delta)
+    return loss
+
+
+@every_robust_loss
+@pytest.mark.parametrize("name", ["plain", "no intercept"])
+@pytest.mark.parametrize(("a", "c"), [(2.0, 0.0), (-0.5, 3.0), (-1e8, -1e9), (1e-12, 5.0)])
+def test_robust_losses_and_affine_targets(loss: linnet.Loss, name: str, a: float, c: float) -> None:
+    """The weights follow a, the bias a and c; turned over, what was a low quantile is a high one."""
+    X, y, w = table()
+    c = 0.0 if name == "no intercept" else c
+    before = robust(X, y, loss, weight=w, **OPTIONS[name])
+    after = robust(X, a * y + c, mirrored(loss, a), weight=w, **OPTIONS[name])
+    rel = 1e-9 + 1e-15 * abs(c / a)  # c rounds what is left of y beside it
+    np.testing.assert_allclose(after.weights, a * before.weights, rtol=10 * rel, atol=rel * abs(a))
+    assert after.bias == pytest.approx(a * before.bias + c, rel=1e-9, abs=10 * rel * abs(a))
+    power = 2 if isinstance(loss, linnet.Huber) else 1
+    assert after.objective == pytest.approx(abs(a) ** power * before.objective, rel=rel)
+
+
+@every_robust_loss
+@every_option
+def test_no_other_weights_do_better_by_a_robust_loss(loss: linnet.Loss, name: str) -> None:
+    X, y, w = table()
+    source = ArraySource(X, y, weight=w)
+    fit = robust(X, y, loss, weight=w, **OPTIONS[name])
+    objective = linnet.Objective(loss, fit.l2, fit.intercept)
+    assert fit.objective == pytest.approx(objective.of(source, fit.weights, fit.bias), rel=1e-12)
+    rng = np.random.default_rng(2)
+    for size in (1e-6, 1e-3, 1.0):
+        other = fit.weights + size * rng.standard_normal(D)
+        assert objective.of(source, other, fit.bias) > fit.objective
+
+
+def test_a_share_q_of_rows_lies_below_the_quantile() -> None:
+    """At most q of them below and 1 - q above, the rest on it: n·q lies between."""
+    X, y, _ = table()
+    for q in (0.01, 0.2, 0.5, 0.77, 0.99):
+        fit = robust(X, y, linnet.Quantile(q))
+        r = y - fit.predict(X)
+        on = np.abs(r) < 1e-9
+        assert np.count_nonzero(on) == D + 1
+        assert np.count_nonzero((r < 0) & ~on) <= q * N <= np.count_nonzero((r < 0) | on)
+
+
+def test_a_row_on_the_plane_or_farther_out_leaves_the_median_alone() -> None:
+    X, y, _ = table()
+    fit = robust(X, y, linnet.Absolute())
+    there = np.array([[3.0, 1.0, -4.0, 1.0]])
+    more = robust(np.r_[X, there], np.r_[y, fit.predict(there)], linnet.Absolute())
+    np.testing.assert_allclose(more.weights, fit.weights, rtol=1e-9)
+    r = y - fit.predict(X)
+    out = y + 1e9 * np.sign(r) * (np.abs(r) > 1)  # on the same side of the plane
+    np.testing.assert_allclose(robust(X, out, linnet.Absolute()).weights, fit.weights, rtol=1e-9)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+import pickle
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linnet.block import Block, Float64s, InputError
-from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
+from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared
 from linnet.objective import Objective, residual
 from linnet.sources.arrays import ArraySource
 
@@ -178,10 +180,89 @@ def test_a_delta_out_of_range_is_refused(delta: Any) -> None:
         Huber(delta)
 
 
-@pytest.mark.parametrize("q", [0.0, 1.0, -0.1, 90, math.nan, "0.5", None, np.full(2, 0.5)])
+@pytest.mark.parametrize("q", [0.0, 1.0, -0.1, 90, math.nan, "0.5", None, Fraction(10**20 - 1, 10**20)])
 def test_a_q_out_of_range_is_refused(q: Any) -> None:
-    with pytest.raises(InputError, match=r"q of the quantile loss must lie above 0 and below 1, but is "):
-        Quantile(q)
+    for asked in (q, [0.25, q], np.array([q], dtype=object)):
+        with pytest.raises(InputError, match=r"q of the quantile loss must lie above 0 and below 1, but is "):
+            Quantile(asked)
+
+
+@pytest.mark.parametrize(
+    "q", [[0.25, 0.5], (0.25, 0.5), np.array([0.25, 0.5], np.float32), iter([Fraction(1, 4), 0.5])]
+)
+def test_several_q_are_several_losses(q: Any) -> None:
+    several = Quantile(q)
+    assert several == Quantiles((0.25, 0.5))
+    assert type(several.q) is tuple
+    assert {type(number) for number in several.q} == {float}
+    assert several.each() == (Quantile(0.25), Quantile(0.5))
+    assert not isinstance(several, Loss)
+    assert several.name == Quantile(0.5).name
+    assert Quantile([0.9]).each() == (Quantile(0.9),)
+
+
+@pytest.mark.parametrize(
+    ("q", "says"),
+    [
+        ([], "at least one"),
+        ([0.5, 0.25], r"must ascend, .* give \[0.25, 0.5\]"),
+        ([0.5, 0.5], r"must ascend, .* give \[0.5\]"),
+        ([[0.25, 0.5]], "must lie above 0"),
+        (np.full((2, 2), 0.5), "must lie above 0"),
+    ],
+)
+def test_quantiles_that_make_no_sense_together(q: Any, says: str) -> None:
+    for make in (Quantile, Quantiles):
+        with pytest.raises(InputError, match=says):
+            make(q)
+    with pytest.raises(InputError, match="several numbers"):
+        Quantiles(0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("loss", [Quantile(0.3), Quantile(np.float64(0.3)), Quantile([0.1, 0.9])])
+def test_quantiles_are_copied_and_pickled(loss: Any) -> None:
+    for other in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss), dataclasses.replace(loss)):
+        assert other == loss
+        assert type(other) is type(loss)
+        assert hash(other) == hash(loss)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loss.q = 0.5
+    assert repr(Quantile(np.float64(0.3))) == "Quantile(q=0.3)"
+    assert dataclasses.replace(Quantile(0.3), q=0.4) == Quantile(q=0.4)
+
+
+def test_a_delta_in_units_of_a_scale() -> None:
+    """Before the scale is known there is no loss; after it, one like any other."""
+    loss = Huber(k=1.345)
+    assert vars(loss) == {"delta": None, "k": 1.345, "scale": "mad"}
+    assert loss.settle(2.0) == Huber(2.69)
+    assert Huber(0.5).settle(2.0) == Huber(0.5)
+    for use in (loss.value, loss.slope, loss.curvature, lambda _: loss.bend):
+        with pytest.raises(InputError, match=r"Huber\(k=1.345, scale='mad'\) has no delta before"):
+            use(POINTS)
+    assert repr(Huber(k=2, scale="concomitant")) == "Huber(k=2, scale='concomitant')"
+    assert Huber(k=2, scale="concomitant") != Huber(k=2) == Huber(k=2, scale="mad")
+    for each in (loss, Huber(2.0), Huber(k=2, scale="concomitant")):
+        assert pickle.loads(pickle.dumps(each)) == each == dataclasses.replace(each) == copy.deepcopy(each)
+        assert hash(copy.copy(each)) == hash(each)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"delta": 1.0, "k": 1.345}, r"delta=1.0, .* or k=1.345, .*, not both"),
+        ({"k": 0.0}, r"k of the Huber loss must be a finite number above 0, but is 0.0"),
+        ({"k": math.inf}, r"k of the Huber loss must be"),
+        ({"k": "1"}, r"k of the Huber loss must be"),
+        ({"k": 1.0, "scale": "iqr"}, r'scale of the Huber loss must be "mad" or "concomitant", but is \'iqr\''),
+        ({"scale": "mad"}, r"give k, or leave it out"),
+        ({"delta": 2.0, "scale": "mad"}, r"give k, or leave it out"),
+    ],
+    ids=str,
+)
+def test_what_a_huber_loss_refuses(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Huber(**settings)
 
 
 def test_a_loss_is_a_value() -> None:

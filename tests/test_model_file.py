@@ -19,6 +19,7 @@ from helpers import example
 from linnet import model_file
 from linnet.block import InputError
 from linnet.design import Design, Feature
+from linnet.fits import Fits
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty
 from linnet.model_file import load, save
@@ -116,6 +117,9 @@ def fits(draw: st.DrawFn) -> Fit:
         target_scale=draw(positive),
         n=draw(st.integers(0, 2**70)),
         objective=draw(finite),
+        gap=draw(anything),
+        pseudo_r2=draw(anything),
+        robust_scale=draw(st.floats(min_value=0) | st.just(NAN)),
         residual_sd=draw(st.floats(min_value=0) | st.just(NAN)),
         f_p_value=draw(st.floats(0, 1) | st.just(NAN)),
         condition=draw(st.floats(min_value=0) | st.just(NAN)),
@@ -133,7 +137,32 @@ def fits(draw: st.DrawFn) -> Fit:
 def test_round_trip_is_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, fit: Fit) -> None:
     path = tmp_path_factory.mktemp("model") / "model.json"
     save(fit, path)
-    assert differences(fit, load(path)) == []
+    assert differences(fit, load(path, Fit)) == []
+
+
+@given(fit=fits(), data=st.data())
+def test_round_trip_of_several_is_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, fit: Fit, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("model") / "model.json"
+    labels = tuple(data.draw(st.lists(st.text(max_size=9), min_size=1, max_size=3, unique=True)))
+    made = tuple(replace(fit, weights=fit.weights / (i + 1)) for i in range(len(labels)))
+    several = Fits(made, labels, tuple(data.draw(st.lists(st.text(), max_size=2))))
+    save(several, path)
+    again = load(path, Fits)
+    assert (again.labels, again.notes) == (several.labels, several.notes)
+    assert [differences(a, b) for a, b in zip(several, again, strict=True)] == [[]] * len(labels)
+
+
+def test_what_was_saved_comes_back_or_only_the_kind_expected(path: Path) -> None:
+    save(example(2), path)
+    assert isinstance(load(path), Fit)
+    with pytest.raises(InputError, match=r"model\.json holds one fit, not Fits"):
+        load(path, Fits)
+    save(Fits((example(2), example(2)), ("a", "b")), path)
+    assert isinstance(load(path), Fits)
+    with pytest.raises(InputError, match=r"model\.json holds 2 fits side by side, not Fit"):
+        load(path, Fit)
 
 
 def test_every_field_has_a_reader() -> None:
@@ -144,7 +173,7 @@ def test_loaded_fit_predicts_and_prints_the_same(path: Path) -> None:
     fit = example(3)
     save(fit, path)
     X = np.random.default_rng(0).standard_normal((20, 3))
-    assert same(load(path).predict_rows(X, 0.9), fit.predict_rows(X, 0.9))
+    assert same(load(path, Fit).predict_rows(X, 0.9), fit.predict_rows(X, 0.9))
     assert str(load(path)) == str(fit)
 
 
@@ -165,23 +194,31 @@ def test_white_space_may_change(path: Path, document: dict[str, Any]) -> None:
     assert load(path).names == ("x1", "x2")
 
 
-def test_every_truncation_is_refused(path: Path) -> None:
-    save(example(1, names=("é",)), path)
+def saved(kind: type[Any], path: Path, **changes: Any) -> None:
+    """One small fit, or two."""
+    fit = example(1, names=("é",), **changes)
+    save(fit if kind is Fit else Fits((fit, fit), ("a", "1e-05"), ("1e-05",)), path)
+
+
+@pytest.mark.parametrize(("kind", "stride"), [(Fit, 1), (Fits, 17)], ids=("Fit", "Fits"))
+def test_every_truncation_is_refused(path: Path, kind: type[Any], stride: int) -> None:
+    saved(kind, path)
     content = path.read_bytes()
-    for length in range(len(content)):
+    for length in (*range(0, len(content), stride), len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises(InputError, match=r"model\.json"):
             load(path)
 
 
-def test_every_flipped_bit_is_refused(path: Path) -> None:
-    save(example(1, names=("é",), notes=("1e-05",), objective=1e-5), path)
+@pytest.mark.parametrize(("kind", "stride"), [(Fit, 1), (Fits, 37)], ids=("Fit", "Fits"))
+def test_every_flipped_bit_is_refused(path: Path, kind: type[Any], stride: int) -> None:
+    saved(kind, path, notes=("1e-05",), objective=1e-5)
     content = path.read_bytes()
-    for i in range(len(content)):
-        for bit in range(8):
-            path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
-            with pytest.raises(InputError, match=r"model\.json"):
-                load(path)
+    for position in range(0, 8 * len(content), stride):
+        i, bit = divmod(position, 8)
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
+        with pytest.raises(InputError, match=r"model\.json"):
+            load(path)
 
 
 @given(content=st.binary(max_size=200))
@@ -303,6 +340,9 @@ LIES: list[tuple[str, Any]] = [
     ("n_dropped", "0"),
     ("df_residual", "inf"),
     ("residual_sd", -1.0),
+    ("gap", None),
+    ("pseudo_r2", "high"),
+    ("robust_scale", -1.0),
     ("f_p_value", 1.5),
     ("condition", "large"),
     ("condition", -1.0),
@@ -339,6 +379,61 @@ def test_a_wrong_value_behind_a_right_checksum_is_refused(
     with pytest.raises(InputError, match=r"model\.json: ") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+SEVERAL_LIES: list[tuple[str, Any]] = [
+    ("labels", ["a"]),
+    ("labels", ["a", "a"]),
+    ("labels", ["a", 1]),
+    ("labels", "ab"),
+    ("notes", "a sentence"),
+    ("notes", [1]),
+    ("fits", None),
+    ("fits", {}),
+    ("fits", []),
+    ("fits", [1, 2]),
+    ("fits", [[], []]),
+    ("fits", [{}, {}]),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), SEVERAL_LIES)
+def test_a_wrong_value_among_several_fits_is_refused(path: Path, field: str, value: Any) -> None:
+    save(Fits((example(2), example(2)), ("a", "b")), path)
+    document = json.loads(path.read_text())
+    path.write_text(mended({**document, field: value}))
+    with pytest.raises(InputError, match=r"model\.json: ") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_of_several_fits_is_checked(path: Path) -> None:
+    save(Fits((example(2), example(2)), ("a", "b")), path)
+    text = path.read_text()
+    for field, value in LIES:
+        document = json.loads(text)
+        document["fits"][1][field] = value
+        path.write_text(mended(document))
+        with pytest.raises(InputError, match=r"model\.json: "):
+            load(path)
+    more: list[dict[str, Any]] = [{"extra": 1}, {"fit": {}}, {"version": 0}]
+    for changes in more:
+        path.write_text(mended({**json.loads(text), **changes}))
+        with pytest.raises(InputError, match="outermost"):
+            load(path)
+    document = json.loads(text)
+    del document["notes"]
+    path.write_text(mended(document))
+    with pytest.raises(InputError, match="outermost"):
+        load(path)
+    path.write_text(mended({**json.loads(text), "version": 2}))
+    with pytest.raises(InputError, match=r"newer Linnet .*upgrade"):
+        load(path)
+    document = json.loads(text)
+    document["fits"][0]["target"] = "another"
+    path.write_text(mended(document))
+    with pytest.raises(InputError, match=r"same target and the same features"):
+        load(path)
 
 
 def test_unknown_and_missing_fields_are_refused(path: Path, document: dict[str, Any]) -> None:

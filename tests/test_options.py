@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from linnet import SGD, Huber, InputError, Quantile, cli, options
+from linnet import SGD, Absolute, Huber, InputError, Quantile, Squared, cli, comparison, options
+from linnet.fitting import LOSSES, OPTIMAL, SOLVERS, Errors
+from linnet.losses import Quantiles
 
 # name in Python: what is typed, and what it means
 SETTINGS: dict[str, tuple[Any, Any]] = {
@@ -87,28 +89,94 @@ def test_settings_that_make_no_sense_are_refused(given: dict[str, Any], says: st
         options.solver("sgd", "squared", {**NOTHING, **given})
 
 
-def test_the_exact_solver_is_for_the_squared_loss() -> None:
-    with pytest.raises(InputError, match="huber loss with --solver sgd"):
-        options.solver("exact", "huber", NOTHING)
+@pytest.mark.parametrize(
+    ("name", "loss", "says"),
+    [
+        ("exact", "huber", "^The exact solver is for squared loss: huber loss takes --solver newton"),
+        ("newton", "squared", "^The newton solver is for huber loss: squared loss takes --solver exact"),
+        ("newton", "quantile", "quantile loss takes --solver interior-point"),
+        ("interior-point", "huber", "^The interior-point solver is for absolute and quantile loss: .* --solver newton"),
+    ],
+)
+def test_solvers_that_are_for_other_losses(name: str, loss: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        options.solver(name, loss, NOTHING)
+
+
+def test_solvers_of_each_loss() -> None:
+    for loss, name in OPTIMAL.items():
+        assert options.solver(name, loss, NOTHING) == name
+        assert options.solver("auto", loss, NOTHING) == "auto"
+
+
+def test_every_solver_and_kind_of_errors_can_be_typed() -> None:
+    assert set(choices("SolverName")) == {"auto", *SOLVERS}
+    assert set(choices("ErrorKind")) == set(typing.get_args(Errors))
+    assert set(choices("SharedErrorKind")) == set(typing.get_args(comparison.Errors))
+    assert set(choices("LossName")) == set(LOSSES)
+
+
+def choices(option: str) -> tuple[Any, ...]:
+    """What an option may be, apart from nothing."""
+    kind = typing.get_args(getattr(options, option))[0]
+    inner = [each for each in typing.get_args(kind) if typing.get_origin(each) is typing.Literal]
+    return typing.get_args(inner[0] if inner else kind)
 
 
 def test_losses_and_their_parameters() -> None:
-    assert options.loss("squared", None, None) == "squared"
-    assert options.loss("quantile", None, None) == "quantile"
-    assert options.loss("huber", 2.5, None) == Huber(2.5)
-    assert options.loss("quantile", None, 0.9) == Quantile(0.9)
-    for name, delta, quantile, says in (
-        ("squared", 1.0, None, "^--delta .* --loss huber"),
-        ("huber", None, 0.5, "^--quantile .* --loss quantile"),
-        ("huber", -1.0, None, "delta"),
-        ("quantile", None, 1.0, "q"),
+    assert options.loss(None, None, None, None, None) == Squared()
+    assert options.loss("absolute", None, None, None, None) == Absolute()
+    assert options.loss("quantile", None, None, None, None) == Quantile(0.5)
+    assert options.loss("huber", 2.5, None, None, None) == Huber(2.5)
+    assert options.loss("huber", None, 1.5, None, None) == Huber(k=1.5)
+    assert options.loss("huber", None, 1.5, "concomitant", None) == Huber(k=1.5, scale="concomitant")
+    assert options.loss("quantile", None, None, None, "0.9") == Quantile(0.9)
+    assert options.loss("quantile", None, None, None, "0.9, 0.1,0.5") == Quantiles((0.1, 0.5, 0.9))
+
+
+def test_a_parameter_is_enough_to_name_the_loss() -> None:
+    assert options.loss(None, None, None, None, "0.9") == Quantile(0.9)
+    assert options.loss(None, 2.5, None, None, None) == Huber(2.5)
+    assert options.loss(None, None, 1.345, None, None) == Huber(k=1.345)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("squared", 1.0, None, None, None), "^--delta is of the huber loss alone, not squared: leave one of them out"),
+        (("huber", None, None, None, "0.5"), "^--quantile is of the quantile loss alone, not huber"),
+        (("quantile", None, 1.5, None, None), "^--k is of the huber loss alone"),
+        ((None, 1.0, None, None, "0.5"), "^--quantile is of the quantile loss alone, not huber"),
+        ((None, 1.0, 1.5, None, None), "^--delta and --k both"),
+        (("huber", None, None, "mad", None), "^--scale .* add --k 1.345"),
+        (("huber", -1.0, None, None, None), "delta"),
+        (("huber", None, -1.0, None, None), "k "),
+        (("quantile", None, None, None, "1.0"), "must lie above 0 and below 1"),
+        (("quantile", None, None, None, "0.1,0.1"), "each given once"),
+        (("quantile", None, None, None, "0.1,,0.5"), "^--quantile takes numbers .* got ''"),
+        (("quantile", None, None, None, "half"), "^--quantile takes numbers .* got 'half'"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(given: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        options.loss(*given)
+
+
+def test_losses_to_compare() -> None:
+    assert options.losses("squared, huber,huber:2,quantile:0.25") == ["squared", "huber", Huber(k=2.0), Quantile(0.25)]
+    default = inspect.signature(cli.compare).parameters["losses"].default
+    assert options.losses(default) == [*list(comparison.LOSSES)[:3], comparison.LOSSES["quantile"]]
+    for text, says in (
+        ("squared:2", "after quantile and huber alone, but got 'squared:2'"),
+        ("quantile:half", "--losses takes numbers .* 'half'"),
+        ("quantile:2", "below 1"),
     ):
         with pytest.raises(InputError, match=says):
-            options.loss(name, delta, quantile)
+            options.losses(text)
 
 
 def test_help_names_the_losses_defaults() -> None:
-    for option, value in (("Delta", Huber().delta), ("QuantileLevel", Quantile().q)):
+    for option, value in (("Delta", Huber().delta), ("QuantileLevels", Quantile().q)):
         assert f"by default {value:g}" in typing.get_args(getattr(options, option))[1].help
 
 

@@ -16,7 +16,7 @@ from linnet.block import InputError
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty
 from linnet.status import Status
-from linnet.table import number, p_value, render, shorten, wrap
+from linnet.table import bound, number, p_value, render, shorten, wrap
 
 NAN = float("nan")
 NUMBERS = [
@@ -193,6 +193,79 @@ def test_method_line_names_what_was_asked_for() -> None:
     assert line == "quantile loss (q 0.9) · sgd solver · float64 precision"
 
 
+ROBUST = """\
+Linear regression of body_mass_g
+50 rows
+huber loss (k 1.345, scale mad, delta 1.25) · newton solver · float64 precision
+· sandwich errors
+
+                 weight  std error      t       p       95 % interval
+─────────────────────────────────────────────────────────────────────
+intercept       2.97949    0.76094   3.92  <0.001   1.44867   4.51031
+bill_depth_mm  -1.14965    0.14746  -7.80  <0.001  -1.44631  -0.85300
+sex[male]       1.41784    0.07474  18.97  <0.001   1.26749   1.56819
+─────────────────────────────────────────────────────────────────────
+
+pseudo-R²    0.75000                  robust scale        0.93000
+F (Wald)     195.45 (p <0.001)        degrees of freedom  47
+objective    0.38977                  condition number    12.50
+             at most 3.2e-15 of itself above the optimum
+
+Solved: these are the optimal weights.
+"""
+
+
+def robust(**changes: Any) -> Fit:
+    """A fit with Huber loss."""
+    given: dict[str, Any] = {
+        "loss": "huber",
+        "errors": "sandwich",
+        "exact": None,
+        "solver": "newton",
+        "settings": {"delta": 1.25, "k": 1.345, "scale_by": "mad", "iterations": 7},
+        "status": Status.SOLVED,
+        "gap": 3.14e-15,
+        "pseudo_r2": 0.75,
+        "robust_scale": 0.93,
+    }
+    return learned(**{**given, **changes})
+
+
+def test_another_loss_is_summed_up_by_other_numbers() -> None:
+    assert render(robust()) + "\n" == ROBUST
+    unknown = render(robust(gap=NAN, pseudo_r2=NAN, robust_scale=NAN))
+    assert "optimum" not in unknown.splitlines()[-3]
+    assert "pseudo-R²    –                        robust scale        –" in unknown
+    record = robust().to_dict()
+    assert (record["gap"], record["pseudo_r2"], record["robust_scale"]) == (3.14e-15, 0.75, 0.93)
+
+
+def test_another_loss_that_was_learned_stands_beside_its_optimum() -> None:
+    text = render(learned(loss="absolute", errors="nid", settings=SETTINGS | {"q": 0.5}, pseudo_r2=0.5))
+    lines = text.splitlines()
+    assert lines[2] == "absolute loss (q 0.5) · sgd solver · float64 precision · nid errors"
+    assert lines[3].startswith("learning rate 0.03125")
+    assert lines[5].split() == ["learned", "exact", "std", "error", "distance"]
+    assert "distance: from learned to exact, in standard errors" in text
+    assert "pseudo-R²    0.50000" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.1e-15, "3.1e-15"),
+        (3.11e-15, "3.2e-15"),
+        (0.999, "1.0"),
+        (0.0, "0"),
+        (-1e-17, "0"),
+        (NAN, "–"),
+        (math.inf, "∞"),
+    ],
+)
+def test_a_bound_is_rounded_up(value: float, text: str) -> None:
+    assert bound(value) == text
+
+
 def test_forty_rows_then_a_count() -> None:
     lines = render(example(45, n=200)).splitlines()
     assert sum(line.startswith("x") for line in lines) == 39
@@ -218,8 +291,10 @@ floats = st.floats(allow_nan=False, allow_infinity=False)
     weights=st.lists(floats, min_size=5, max_size=5),
     sd=st.lists(st.floats(min_value=0), min_size=7, max_size=7) | st.none(),
     exact=st.lists(floats, min_size=6, max_size=6) | st.none(),
+    loss=st.sampled_from(["squared", "huber"]),
     settings=st.dictionaries(
-        st.sampled_from(sorted(SETTINGS)), st.text(max_size=120) | st.integers() | st.floats() | st.booleans()
+        st.sampled_from([*sorted(SETTINGS), "q", "delta", "k", "scale_by"]),
+        st.text(max_size=120) | st.integers() | st.floats() | st.booleans(),
     ),
     target=st.text(max_size=120),
     notes=st.lists(st.text(max_size=200), max_size=2),
@@ -229,6 +304,7 @@ def test_never_wider_than_80_cells(
     weights: list[float],
     sd: list[float] | None,
     exact: list[float] | None,
+    loss: str,
     settings: dict[str, Any],
     target: str,
     notes: list[str],
@@ -241,6 +317,7 @@ def test_never_wider_than_80_cells(
         bias=weights[-1],
         uncertainty=None if sd is None else Uncertainty(np.array(sd[: d + 2]), np.eye(d + 2)),
         exact=None if exact is None else np.array(exact[: d + 1]),
+        loss=loss,
         settings=settings,
         target=target,
         notes=tuple(notes),

@@ -16,19 +16,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the same names once more, for type checkers; a test keeps the two lists alike
     from linnet.block import Block as Block
     from linnet.block import InputError as InputError
+    from linnet.comparison import Comparison as Comparison
+    from linnet.comparison import compare as compare
     from linnet.design import Design as Design
     from linnet.estimator import LinearRegressor as LinearRegressor
+    from linnet.fits import Fits as Fits
     from linnet.fitted import Fit as Fit
     from linnet.fitting import fit as fit
     from linnet.losses import Absolute as Absolute
     from linnet.losses import Huber as Huber
     from linnet.losses import Loss as Loss
     from linnet.losses import Quantile as Quantile
+    from linnet.losses import Quantiles as Quantiles
     from linnet.losses import Squared as Squared
     from linnet.model_file import load as load
     from linnet.moments import Moments as Moments
     from linnet.objective import Objective as Objective
     from linnet.solvers.exact import Exact as Exact
+    from linnet.solvers.interior_point import InteriorPoint as InteriorPoint
+    from linnet.solvers.newton import Newton as Newton
     from linnet.solvers.sgd import SGD as SGD
     from linnet.solvers.solver import Solver as Solver
     from linnet.solvers.solver import Step as Step
@@ -42,6 +48,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "fit": "linnet.fitting",
     "Fit": "linnet.fitted",
+    "Fits": "linnet.fits",
+    "compare": "linnet.comparison",
+    "Comparison": "linnet.comparison",
     "load": "linnet.model_file",
     "LinearRegressor": "linnet.estimator",
     "Moments": "linnet.moments",
@@ -50,8 +59,11 @@ _HOMES = {
     "Absolute": "linnet.losses",
     "Huber": "linnet.losses",
     "Quantile": "linnet.losses",
+    "Quantiles": "linnet.losses",
     "Solver": "linnet.solvers.solver",
     "Exact": "linnet.solvers.exact",
+    "Newton": "linnet.solvers.newton",
+    "InteriorPoint": "linnet.solvers.interior_point",
     "SGD": "linnet.solvers.sgd",
     "Step": "linnet.solvers.solver",
     "Status": "linnet.status",

@@ -43,6 +43,13 @@ class Block:
         """Number of features."""
         return int(self.X.shape[1])
 
+    def part(self, rows: slice | NDArray[np.intp]) -> Block:
+        """Some of the rows: views of those in a slice, copies of those with the given numbers."""
+        y = None if self.y is None else self.y[rows]
+        weight = None if self.weight is None else self.weight[rows]
+        start = self.start + (rows.start or 0) if isinstance(rows, slice) else self.start
+        return Block(self.X[rows], y, weight, start)
+
     def check(self, names: Sequence[str], target: str, where: Callable[[int], str]) -> None:
         """Refuse numbers that are not finite and weights below 0.
 

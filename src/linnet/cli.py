@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,14 +15,16 @@ import typer
 
 from linnet import options
 from linnet.block import InputError
+from linnet.console import DONE, INTERRUPTED, NOT_CONVERGED, complain, mute_stdout, remark, say
 
 if TYPE_CHECKING:
     from linnet.block import Float64s
+    from linnet.comparison import Comparison
+    from linnet.fits import Fits
     from linnet.fitted import Fit
     from linnet.solvers.solver import Step
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # the base of all of them, which Typer does not export
-DONE, NOT_CONVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="linnet",
@@ -55,20 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status if isinstance(status, int) else DONE
     except InputError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except BrokenPipeError:
-        _mute_stdout()
+        mute_stdout()
         return DONE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}.")
+        return complain(f"{where}{error.strerror or error}.")
     except MemoryError:
-        return _complain("There is not enough memory for this: use fewer features, or a machine with more.")
+        return complain("There is not enough memory for this: use fewer features, or a machine with more.")
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "linnet"
-        return _complain(f"{error.format_message().rstrip('.')}. Try '{command} --help'.")
+        return complain(f"{error.format_message().rstrip('.')}. Try '{command} --help'.")
 
 
 FIRST_LOOK = """\b
@@ -103,9 +103,11 @@ def fit(
     target: options.Target,
     features: options.Features = None,
     weight: options.Weight = None,
-    loss: options.LossName = "squared",
+    loss: options.LossName = None,
     delta: options.Delta = None,
-    quantile: options.QuantileLevel = None,
+    k: options.K = None,
+    scale: options.Scale = None,
+    quantile: options.QuantileLevels = None,
     solver: options.SolverName = "auto",
     lr: options.Lr = None,
     batch_size: options.BatchSize = None,
@@ -123,7 +125,7 @@ def fit(
     intercept: options.Intercept = True,
     l2: options.L2 = 0.0,
     missing: options.Missing = "error",
-    errors: options.ErrorKind = "classical",
+    errors: options.ErrorKind = "auto",
     precision: options.Precision = "auto",
     level: options.Level = 0.95,
     save: options.Save = None,
@@ -134,43 +136,63 @@ def fit(
     """Fit a linear model and print its weights.
 
     Each weight comes with its standard error, t and p values and interval; one that was learned by stochastic gradient
-    descent stands beside the exact one. Numbers and booleans are used as they are; text columns become indicators of
-    their levels, of which the first in sorted order is the reference.
+    descent stands beside the exact one, and several quantiles side by side. Numbers and booleans are used as they are;
+    text columns become indicators of their levels, of which the first in sorted order is the reference.
     """
-    from linnet import figures
-    from linnet.atomic import check_output
+    from linnet.fits import Fits
     from linnet.fitting import fit as fit_model
-    from linnet.status import Status
 
-    if save is not None:
-        check_output(save)
-    if plot is not None:
-        for path in (plot, _beside(plot)) if solver == "sgd" else (plot,):
-            check_output(path, figures.SUFFIXES)
+    _check_outputs(save, plot, learned=solver == "sgd")
     options.check_level(level)
     settings = {
         "lr": lr, "batch_size": batch_size, "epochs": epochs, "momentum": momentum, "average": average,
         "schedule": schedule, "decay": decay, "shuffle": shuffle, "init": init, "seed": seed, "tol": tol,
         "checkpoint": checkpoint, "resume": resume,
     }  # fmt: skip
-    chosen_loss, chosen_solver = options.loss(loss, delta, quantile), options.solver(solver, loss, settings)
+    chosen = options.loss(loss, delta, k, scale, quantile)
     result = fit_model(
-        data, target, features=options.names(features), weight=weight, loss=chosen_loss, solver=chosen_solver,
-        intercept=intercept, l2=l2, missing=missing, errors=errors, precision=precision,
-        progress=False if quiet else None,
+        data, target, features=options.names(features), weight=weight, loss=chosen,
+        solver=options.solver(solver, chosen.name, settings), intercept=intercept, l2=l2, missing=missing,
+        errors=errors, precision=precision, progress=False if quiet else None,
     )  # fmt: skip
     _show(result, level, as_json=as_json)
-    if save is not None:
-        result.save(save)
-        _remark(f"Model: {save}", quiet)
-    if plot is not None:
-        figures.save(figures.plot(result, data if len(result.names) == 1 else None), plot)
-        _remark(f"Figure: {plot}", quiet)
-        if result.settings:
-            _draw_loss(result, _beside(plot), quiet)
-    if result.status is Status.INTERRUPTED:
-        return INTERRUPTED
-    return DONE if result.status.converged else NOT_CONVERGED
+    _write(result, data, save, plot, quiet)
+    return _status(result if isinstance(result, Fits) else [result])
+
+
+@app.command(epilog="\b\nExample:\n  linnet compare houses.csv --target price --losses squared,huber,quantile:0.9")
+def compare(
+    data: options.Data,
+    target: options.Target,
+    features: options.Features = None,
+    weight: options.Weight = None,
+    losses: options.Losses = "squared,huber,absolute,quantile:0.9",
+    intercept: options.Intercept = True,
+    l2: options.L2 = 0.0,
+    missing: options.Missing = "error",
+    errors: options.SharedErrorKind = "auto",
+    level: options.Level = 0.95,
+    save: options.Save = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Fit with several losses side by side, and say what the choice changes.
+
+    Flags the features whose weight changes its sign or its rank, and lists the rows that least squares lets decide:
+    those that move it most, though by Huber's measure they are too far off to be trusted.
+    """
+    from linnet.comparison import compare as compare_losses
+
+    _check_outputs(save, plot)
+    options.check_level(level)
+    result = compare_losses(
+        data, target, features=options.names(features), weight=weight, losses=options.losses(losses),
+        intercept=intercept, l2=l2, missing=missing, errors=errors, progress=False if quiet else None,
+    )  # fmt: skip
+    _show(result, level, as_json=as_json)
+    _write(result.fits, data, save, plot, quiet)
+    return _status(result.fits)
 
 
 @app.command(epilog="\b\nExample:\n  linnet predict price.json new-houses.csv --interval 0.95 -o prices.csv")
@@ -197,9 +219,10 @@ def predict(
 ) -> None:
     """Predict the target for rows of other data.
 
-    The rows come out in the order in which they went in.
+    The rows come out in the order in which they went in; of a model of several fits with one column for each.
     """
     from linnet.atomic import check_output, column_writer, csv_writer
+    from linnet.fitted import Fit
     from linnet.model_file import load
     from linnet.progress import watch
     from linnet.solvers.solver import Step
@@ -210,14 +233,17 @@ def predict(
     if interval is not None:
         options.check_level(interval)
     loaded = load(model)
-    names = ["prediction"] if interval is None else ["prediction", "low", "high"]
-    blocks = prediction_blocks(data, loaded.design)
+    fits = {"prediction": loaded} if isinstance(loaded, Fit) else _columns(loaded)
+    if interval is not None and not isinstance(loaded, Fit):
+        raise InputError("--interval is for a model of one fit: leave it out, or save each fit by itself.")
+    names = [*fits] if interval is None else ["prediction", "low", "high"]
+    blocks = prediction_blocks(data, next(iter(fits.values())).design)
     first = next(blocks, None)  # so that what cannot be read at all is refused before anything is written
 
     def steps(write: Callable[[Sequence[Float64s]], None]) -> Iterator[Step]:
         for i, block in enumerate(chain([] if first is None else [first], blocks)):
-            rows = loaded.predict_rows(block.X, interval, kind)
-            write([rows] if interval is None else list(rows.T))
+            rows = [fit.predict_rows(block.X, interval, kind) for fit in fits.values()]
+            write(rows if interval is None else list(rows[0].T))
             yield Step(epoch=1, step=i + 1, rows=block.start + block.rows)
 
     try:
@@ -225,7 +251,7 @@ def predict(
             for _ in watch(steps(write), progress=False if quiet or out is None else None):
                 pass
     except BrokenPipeError:  # whoever reads stdout has seen enough
-        _mute_stdout()
+        mute_stdout()
 
 
 @app.command(epilog="\b\nExample:\n  linnet show price.json")
@@ -264,7 +290,7 @@ def simulate(
     except ValueError:
         raise InputError(f"--weights takes numbers separated by commas, such as 2,-3.4, but got {weights!r}.") from None
     write(out, truth, bias, rows, noise, seed, progress=False if quiet else None)
-    _remark(f"Wrote {rows:,} rows to {out}", quiet)
+    remark(f"Wrote {rows:,} rows to {out}", quiet)
 
 
 @app.command()
@@ -297,18 +323,64 @@ def demo(
         )
     model, weights, loss = written
     _show(exact, 0.95, as_json=False)
-    _print("\nThe same, learned by stochastic gradient descent with no setting chosen by hand:\n")
+    say("\nThe same, learned by stochastic gradient descent with no setting chosen by hand:\n")
     _show(learned, 0.95, as_json=False)
     exact.save(model)
     figures.save(figures.plot(exact), weights)
     figures.save(figures.loss_curve(learned), loss)
-    _print(f"\nModel:   {model}\nFigures: {weights}\n         {loss}")
+    say(f"\nModel:   {model}\nFigures: {weights}\n         {loss}")
 
 
-def _show(result: Fit, level: float, *, as_json: bool) -> None:
+def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> None:
+    from linnet.fitted import Fit
     from linnet.table import render
 
-    _print(json.dumps(result.to_dict(level), ensure_ascii=False, allow_nan=False) if as_json else render(result, level))
+    if as_json:
+        say(json.dumps(result.to_dict(level), ensure_ascii=False, allow_nan=False))
+    else:
+        say(render(result, level) if isinstance(result, Fit) else str(result))
+
+
+def _columns(fits: Fits) -> dict[str, Fit]:
+    """The fits by the names of the columns that their predictions go to."""
+    return {f"prediction_{label.replace(' ', '_')}": fit for label, fit in zip(fits.labels, fits, strict=True)}
+
+
+def _check_outputs(save: str | None, plot: str | None, *, learned: bool = False) -> None:
+    """Refuse files that cannot be written before the work is done."""
+    from linnet import figures
+    from linnet.atomic import check_output
+
+    if save is not None:
+        check_output(save)
+    if plot is not None:
+        for path in (plot, _beside(plot)) if learned else (plot,):
+            check_output(path, figures.SUFFIXES)
+
+
+def _write(result: Fit | Fits, data: str, save: str | None, plot: str | None, quiet: bool) -> None:
+    """Write the model and the figures that were asked for."""
+    from linnet import figures
+    from linnet.fitted import Fit
+
+    if save is not None:
+        result.save(save)
+        remark(f"Model: {save}", quiet)
+    if plot is not None:
+        figures.save(result.plot(data if len(result.names) == 1 else None), plot)
+        remark(f"Figure: {plot}", quiet)
+        if isinstance(result, Fit) and "lr" in result.settings:
+            _draw_loss(result, _beside(plot), quiet)
+
+
+def _status(fits: Iterable[Fit]) -> int:
+    """The exit status that says how they ended."""
+    from linnet.status import Status
+
+    ends = {fit.status for fit in fits}
+    if Status.INTERRUPTED in ends:
+        return INTERRUPTED
+    return DONE if all(end.converged for end in ends) else NOT_CONVERGED
 
 
 def _beside(plot: str) -> Path:
@@ -321,38 +393,7 @@ def _draw_loss(result: Fit, path: Path, quiet: bool) -> None:
     from linnet import figures
 
     try:
-        curve = figures.loss_curve(result)
+        figures.save(figures.loss_curve(result), path)
+        remark(f"Figure: {path}", quiet)
     except InputError as error:  # no reason to fail: the weights are there
-        _remark(f"No loss curve: {error}", quiet)
-        return
-    figures.save(curve, path)
-    _remark(f"Figure: {path}", quiet)
-
-
-def _print(text: str) -> None:
-    """Print, also when nobody reads: what is left to do, such as saving the model, is done all the same."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        _mute_stdout()
-
-
-def _remark(text: str, quiet: bool) -> None:
-    if not quiet:
-        typer.echo(text, err=True)
-
-
-def _complain(text: str) -> int:
-    """Say in one paragraph what is wrong; a remedy such as missing="drop" is spelled as it is typed here."""
-    typed = re.sub(
-        r'\b(missing|errors|precision|solver|loss|lr|schedule|shuffle|init|tol)="([\w-]+)"',
-        r"--\1 \2",
-        " ".join(text.split()),
-    )
-    print(f"linnet: {typed}", file=sys.stderr)
-    return BAD_INPUT
-
-
-def _mute_stdout() -> None:
-    """Point stdout at nothing, so that Python's own flush at exit does not stumble over the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        remark(f"No loss curve: {error}", quiet)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from linnet.block import Float64s, InputError
 from linnet.design import Design
 from linnet.fitting import Errors, Precisions, continue_sgd, fit_from_moments, fit_source, named_loss
-from linnet.losses import Loss, Squared
+from linnet.losses import Loss, Quantiles, Squared
 from linnet.moments import Moments, Precision
 from linnet.objective import Objective
 from linnet.solvers.solver import Solver
@@ -22,6 +24,23 @@ if TYPE_CHECKING:
     from linnet.solvers.sgd import SGD
 
 
+class UnavailableError(InputError, AttributeError):
+    """A method that an estimator with these parameters has not, so that hasattr() says no; the message says why."""
+
+
+class _WhereRowsCanBeAdded:
+    """A method that an estimator has only where its parameters allow rows to be added to a fit."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+
+    def __get__(self, model: LinearRegressor | None, owner: type) -> Callable[..., Any]:
+        if model is None:
+            return self.method
+        model.check_adds_rows()
+        return MethodType(self.method, model)
+
+
 class LinearRegressor(RegressorMixin, BaseEstimator):
     """Linear regression as a scikit-learn estimator.
 
@@ -30,11 +49,13 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
     Ridge(alpha) is l2 = alpha / sum of the row weights, and a good l2 does not depend on the number of rows.
 
     Args:
-        loss: "squared", "absolute", "huber", "quantile", or an instance of Loss.
-        solver: "auto", "exact", "sgd", or an instance of Solver, such as linnet.SGD(lr=0.03, batch_size=10).
+        loss: "squared", "absolute", "huber", "quantile", or an instance of Loss, such as linnet.Huber(k=1.345) or
+            linnet.Quantile(0.9).
+        solver: "auto", which finds the loss's optimum; "exact", "newton", "interior-point", "sgd", or an instance of
+            Solver, such as linnet.SGD(lr=0.03, batch_size=10).
         fit_intercept: whether to fit a bias.
         l2: ridge penalty: l2/2 times the sum of squared weights is added to the mean loss.
-        errors: standard errors: "classical", "hc0" to "hc3" (robust to unequal variances), or "none".
+        errors: standard errors, as for `linnet.fit`: "auto" takes what suits the loss, "none" saves their time.
         precision: "float64", "exact", or "auto": exact where that takes no time or where float64 would not do.
 
     Attributes:
@@ -53,7 +74,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         solver: str | Solver = "auto",
         fit_intercept: bool = True,
         l2: float = 0.0,
-        errors: Errors = "classical",
+        errors: Errors = "auto",
         precision: Precisions = "auto",
     ) -> None:
         self.loss = loss
@@ -75,10 +96,11 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             ValueError: parameters, shapes or values that cannot be used; an InputError where Linnet found it.
             TypeError: X is sparse.
         """
+        loss = self._loss()
         source = self._source(X, y, sample_weight, reset=True)
         self.fit_, self.moments_ = fit_source(
             source,
-            loss=self.loss,
+            loss=loss,
             solver=self.solver,
             intercept=self.fit_intercept,
             l2=self.l2,
@@ -88,6 +110,19 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         )
         return self._publish()
 
+    def check_adds_rows(self) -> None:
+        """Refuse `partial_fit` with parameters that it cannot serve.
+
+        Raises:
+            UnavailableError: the loss is another than squared, and the solver not SGD.
+        """
+        if not (self.loss == "squared" or isinstance(self.loss, Squared) or self._learner() is not None):
+            raise UnavailableError(
+                f'partial_fit adds Moments, which needs loss="squared": the optimum of another, {self.loss!r}, needs '
+                'all rows at once, so call fit with them, or learn chunk by chunk with solver="sgd".'
+            )
+
+    @_WhereRowsCanBeAdded
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Add rows to those fitted so far, by `fit` or `partial_fit`; with SGD, learn on from these rows.
 
@@ -97,7 +132,8 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         again, so where float64 later turns out not to be enough, `fit_.status` says so. `l2` and `fit_intercept` may
         change between calls.
 
-        SGD passes once over these rows, beginning at the weights so far; `fit_` then speaks of these rows alone.
+        SGD passes once over these rows, beginning at the weights so far; `fit_` then speaks of these rows alone. Other
+        losses than squared can be learned in this way only: their optimum needs all rows at once.
 
         Args:
             X: features, shape (n, d).
@@ -108,20 +144,19 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             ValueError: as for `fit`; also with robust standard errors, which need all rows at once.
             TypeError: X is sparse.
         """
-        if self.errors not in ("classical", "none"):
+        if self.errors not in ("auto", "classical", "none"):
             raise InputError(
                 f'errors="{self.errors}" needs all rows at once, which partial_fit has not: '
-                'use errors="classical" or errors="none", or call fit.'
+                'use errors="auto", "classical" or "none", or call fit.'
             )
+        loss = self._loss()
         learner = self._learner()
         if learner is not None:
             before: Fit | None = getattr(self, "fit_", None)
             source = self._source(X, y, sample_weight, reset=before is None)
-            objective = Objective(named_loss(self.loss), l2=float(self.l2), intercept=bool(self.fit_intercept))
+            objective = Objective(loss, l2=float(self.l2), intercept=bool(self.fit_intercept))
             self.fit_, self.moments_ = continue_sgd(learner, objective, source, before), None
             return self._publish()
-        if not (self.loss == "squared" or isinstance(self.loss, Squared)):
-            raise InputError(f'partial_fit adds Moments, which needs loss="squared", not {self.loss!r}: call fit.')
         if not hasattr(self, "moments_"):
             return self.fit(X, y, sample_weight)
         moments = self.moments_
@@ -155,6 +190,19 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.fit_.predict_rows(validate_data(self, X, reset=False, dtype=[np.float64, np.float32]))
+
+    def _loss(self) -> Loss:
+        """The loss, one and no more.
+
+        Raises:
+            InputError: there is no loss of that name, or several quantiles are asked for.
+        """
+        if isinstance(self.loss, Quantiles):
+            raise InputError(
+                f"LinearRegressor predicts one number a row, but loss={self.loss!r} asks for several: take one "
+                "LinearRegressor for each quantile, or linnet.fit, which gives them side by side."
+            )
+        return named_loss(self.loss)
 
     def _learner(self) -> SGD | None:
         """The solver, if it is one that can go on from weights."""

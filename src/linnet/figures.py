@@ -1,6 +1,9 @@
-"""Figures: what a Fit looks like, and what the way to it does; `from linnet import figures`.
+"""Figures: what a Fit or several look like, and what the way to it does; `from linnet import figures`.
 
     plot(fit, data, target)              the line through the points, or the weights with their intervals
+    fan(fits, data, target)              the lines of several fits of one feature, quantiles for instance
+    quantile_process(fits)               weight against quantile, a panel for each feature
+    weights_by_loss(fits)                the weights of several losses side by side
     learned_against_exact(fit)           how far each learned weight is from the exact one
     loss_curve(*runs, labels, optimum)   the loss of one or several runs, epoch by epoch
     path(runs, X, y, loss, optimum)      the way of the weights over the contours of the loss
@@ -11,15 +14,16 @@ Each gives a matplotlib Figure that no window and no other plot knows of.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from linnet.block import Float64s, InputError
 from linnet.canvas import BLUE, GREY, INK, ORANGE, PALE, SUFFIXES, blank, caption, finish, save, title
+from linnet.fits_figure import fan, quantile_process, weights_by_loss
 from linnet.loss_figure import loss_curve
 from linnet.path_figure import path
+from linnet.scatter import about, ground, points
 from linnet.table import number, shorten
 
 if TYPE_CHECKING:
@@ -28,9 +32,18 @@ if TYPE_CHECKING:
 
     from linnet.fitted import Fit
 
-__all__ = ["plot", "learned_against_exact", "loss_curve", "path", "save", "SUFFIXES"]
+__all__ = [
+    "plot",
+    "learned_against_exact",
+    "fan",
+    "quantile_process",
+    "weights_by_loss",
+    "loss_curve",
+    "path",
+    "save",
+    "SUFFIXES",
+]
 
-POINTS = 5_000  # more than that is a cloud, not points
 BARS = 30  # weights that can still be read one by one
 LEVEL = 0.95
 
@@ -53,7 +66,7 @@ def plot(fit: Fit, data: Any = None, target: Any = None) -> Figure:
     """
     figure = blank()
     if len(fit.names) == 1:
-        _line(figure, fit, _points(fit, data, target))
+        _line(figure, fit, points(fit, data, target))
     else:
         _weights(figure, fit)
     return finish(figure)
@@ -66,7 +79,7 @@ def learned_against_exact(fit: Fit) -> Figure:
     scale is linear within the band, and logarithmic beyond it where something lies far out. The farthest 30 are shown.
 
     Args:
-        fit: a learned Fit that knows the exact weights and standard errors, as one with squared loss does.
+        fit: a learned Fit that knows the exact weights and standard errors.
 
     Raises:
         InputError: the fit is exact itself, knows no exact weights, or has no standard errors.
@@ -74,7 +87,8 @@ def learned_against_exact(fit: Fit) -> Figure:
     from linnet.solvers.survey import CLOSE
 
     if fit.exact is None:
-        why = "what is exact is not known for its loss or its size" if fit.settings else "it was solved exactly itself"
+        learned = "lr" in fit.settings
+        why = "what is exact is not known for its loss or its size" if learned else "it was solved exactly itself"
         raise InputError(f"This fit has no exact weights to be held against: {why}.")
     first = 0 if fit.intercept else 1
     names = np.array(["intercept", *fit.names], dtype=object)[first:]
@@ -134,27 +148,10 @@ def _distance_scale(axes: Axes, close: float, farthest: float) -> None:
     axes.set_xlim(-farthest * 1.6, farthest * 1.6)
 
 
-def _line(figure: Figure, fit: Fit, points: tuple[Float64s, Float64s] | None) -> None:
+def _line(figure: Figure, fit: Fit, drawn: tuple[Float64s, Float64s] | None) -> None:
     """The fit of one feature: points if there are any, line and band."""
     axes = figure.add_subplot()
-    (name,) = fit.names
-    feature = next(feature for feature in fit.design.inputs if feature.names)
-    if feature.levels is not None:  # an indicator: two places, not a continuum
-        ends = np.array([0.0, 1.0])
-        axes.set_xticks(ends, [shorten(level, 30) for level in feature.levels])
-        axes.set_xlim(-0.5, 1.5)
-    elif points is None:
-        ends = fit.centre[0] + np.array([-2.0, 2.0]) * (fit.scale[0] or 1.0)
-    else:
-        ends = np.array([points[0].min(), points[0].max()])
-    x = np.linspace(ends[0], ends[1], 200)
-
-    if points is not None:
-        px, py = points
-        if feature.levels is not None:
-            px = px + (np.arange(px.size) * 0.6180339887 % 1 - 0.5) * 0.3  # spread evenly so that points do not hide
-        size, alpha = (14, 0.6) if px.size <= 500 else (5, 0.35)
-        axes.scatter(px, py, s=size, color=GREY, alpha=alpha, linewidths=0, label="data", rasterized=px.size > 1000)
+    x = ground(axes, fit, drawn)
     if fit.uncertainty is None:
         value = fit.predict_rows(x[:, None])
     else:
@@ -165,14 +162,11 @@ def _line(figure: Figure, fit: Fit, points: tuple[Float64s, Float64s] | None) ->
     axes.plot(x, value, color=BLUE, linewidth=2, label="learned" if learned else "fit")
     if fit.exact is not None:
         axes.plot(x, fit.exact[0] + fit.exact[1] * x, color=ORANGE, linewidth=1.5, linestyle=(0, (4, 3)), label="exact")
-    axes.set_xlabel(shorten(feature.column, 60))
-    if points is None and feature.levels is None:
-        caption(figure, ["no data given: drawn over the mean ± 2 standard deviations"])
-    axes.set_ylabel(shorten(fit.target, 40))
+    caption(figure, about(fit, drawn))
     sign = "−" if fit.weights[0] < 0 else "+"
     slope = number(abs(float(fit.weights[0])), 4)
     start = f"{number(fit.bias, 4)} {sign} {slope}" if fit.intercept else number(float(fit.weights[0]), 4)
-    formula = f"{shorten(fit.target, 24)} = {start} · {shorten(name, 24)}".replace("= -", "= −")
+    formula = f"{shorten(fit.target, 24)} = {start} · {shorten(fit.names[0], 24)}".replace("= -", "= −")
     title(axes, formula)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
 
@@ -223,36 +217,3 @@ def _weights(figure: Figure, fit: Fit) -> None:
     if order.size > shown.size:
         said.append(f"{order.size - shown.size:,} smaller weights not shown")
     caption(figure, said)
-
-
-def _points(fit: Fit, data: Any, target: Any) -> tuple[Float64s, Float64s] | None:
-    """The feature and the target of at most POINTS rows at even strides, in one pass."""
-    if data is None:
-        return None
-    from linnet.sources import open_source
-
-    named = not fit.design.from_array or isinstance(data, str | os.PathLike)
-    if named and target is None:
-        target = fit.target
-    elif target is None:
-        raise InputError("The data to plot are an array, so the target is needed as well: plot(X, y).")
-    columns = [feature.column for feature in fit.design.inputs if feature.names]
-    source = open_source(data, target, features=columns if named else None, missing="drop")
-    if source.design.names != fit.names:
-        raise InputError(
-            f"The data to plot have the feature {', '.join(source.design.names)}, but the fit has {fit.names[0]}: "
-            "give data with the same column and, if it is a category, the same levels."
-        )
-    stride = 1
-    kept = np.empty((2, 0))
-    seen = 0
-    for block in source.blocks():
-        take = np.arange(-seen % stride, block.rows, stride)
-        seen += block.rows
-        kept = np.hstack([kept, np.vstack([block.X[take, 0], np.asarray(block.y)[take]])])
-        while kept.shape[1] > POINTS:
-            kept = kept[:, ::2]
-            stride *= 2
-    if not kept.shape[1]:
-        raise InputError("The data to plot have no complete row.")
-    return kept[0], kept[1]

@@ -40,9 +40,14 @@ class Fit:
         n_dropped: rows left out because a value was missing.
         df_residual: degrees of freedom left for the residuals.
         objective: the Objective at these weights.
+        gap: by how much at most it lies above its minimum, relative to that; NaN when not known.
         residual_sd: residual standard deviation, sqrt(sum(w r²) / df_residual); NaN without degrees of freedom.
         r2: share of the target's variation explained; NaN when the target does not vary.
         adjusted_r2: the same, adjusted for the number of features.
+        pseudo_r2: for other losses than squared, the share by which the features lower the loss below that of the best
+            constant (Koenker and Machado 1999); NaN for squared loss, and when the best constant fits exactly.
+        robust_scale: for other losses than squared, the spread of the residuals whatever a few outliers do: their
+            median distance from their median over 0.6745, or what a Huber loss estimated; NaN for squared loss.
         f_statistic: for the hypothesis that every weight is 0; NaN where not defined.
         f_p_value: its p value.
         condition: condition number of the standardised design; infinite when rank deficient.
@@ -78,9 +83,12 @@ class Fit:
     n_dropped: int
     df_residual: float
     objective: float
+    gap: float
     residual_sd: float
     r2: float
     adjusted_r2: float
+    pseudo_r2: float
+    robust_scale: float
     f_statistic: float
     f_p_value: float
     condition: float
@@ -164,7 +172,8 @@ class Fit:
         Args:
             data: an array with the same features, or a table or files with the same columns (the target is not needed).
             interval: a level such as 0.95; then lower and upper ends come with each prediction.
-            kind: "prediction" for where one new observation will lie, "confidence" for where its expected value lies.
+            kind: "prediction" for where one new observation will lie (squared loss only), "confidence" for where its
+                expected value lies, or with another loss its median or quantile.
 
         Returns:
             Shape (n,), or (n, 3) holding prediction, low and high. NaN for a row with a missing value if the fit
@@ -192,6 +201,12 @@ class Fit:
             return value
         if kind not in ("prediction", "confidence"):
             raise InputError(f'kind is "prediction" or "confidence", not {kind!r}.')
+        if kind == "prediction" and self.loss != "squared":
+            raise InputError(
+                f"Where one new observation will lie is not told by a fit with {self.loss} loss, which says nothing of "
+                'the spread around it: ask for kind="confidence", or fit the ends of the interval, '
+                "loss=Quantile([0.025, 0.975])."
+            )
         half = t_quantile(interval, self.df_residual)
         if self.uncertainty is None:
             raise InputError(

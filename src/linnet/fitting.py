@@ -2,62 +2,118 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
-from linnet.block import Float64s, InputError
+from linnet.block import InputError
+from linnet.conclude import conclude
 from linnet.design import Design
 from linnet.fitted import Fit
-from linnet.inference import Uncertainty, f_upper
-from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
+from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared
 from linnet.moments import Moments
-from linnet.normal import EXTREMES
 from linnet.objective import Objective
 from linnet.progress import watch
-from linnet.solution import Solution
 from linnet.solvers.exact import Exact, answer
 from linnet.solvers.solver import Solver, Step
 from linnet.sources import open_source
 from linnet.sources.source import Source
-from linnet.status import Status
 
 if TYPE_CHECKING:
+    from linnet.fits import Fits
+    from linnet.inference import Uncertainty
+    from linnet.sandwich import Assessment
     from linnet.solvers.sgd import SGD
 
-Errors = Literal["classical", "hc0", "hc1", "hc2", "hc3", "none"]
+Errors = Literal["auto", "classical", "hc0", "hc1", "hc2", "hc3", "iid", "nid", "sandwich", "bootstrap", "none"]
 Precisions = Literal["auto", "float64", "exact"]
 
 
+def _newton() -> Solver:
+    from linnet.solvers.newton import Newton  # compiled kernels that only a fit with this loss waits for
+
+    return Newton()
+
+
+def _interior_point() -> Solver:
+    from linnet.solvers.interior_point import InteriorPoint
+
+    return InteriorPoint()
+
+
 def _sgd() -> Solver:
-    from linnet.solvers.sgd import SGD  # compiled kernels that only a learner waits for
+    from linnet.solvers.sgd import SGD
 
     return SGD()
 
 
 LOSSES: dict[str, Callable[[], Loss]] = {"squared": Squared, "absolute": Absolute, "huber": Huber, "quantile": Quantile}
-SOLVERS: dict[str, Callable[[], Solver]] = {"auto": Exact, "exact": Exact, "sgd": _sgd}
-SHOWN = 5  # dependencies spelled out before the rest is only counted
+SOLVERS: dict[str, Callable[[], Solver]] = {
+    "exact": Exact,
+    "newton": _newton,
+    "interior-point": _interior_point,
+    "sgd": _sgd,
+}
+OPTIMAL = {"squared": "exact", "absolute": "interior-point", "huber": "newton", "quantile": "interior-point"}
+"""The solver that finds the optimum of each loss,"""
+ERRORS = {
+    "squared": ("classical", "hc0", "hc1", "hc2", "hc3", "bootstrap", "none"),
+    "absolute": ("nid", "iid", "bootstrap", "none"),
+    "huber": ("sandwich", "iid", "bootstrap", "none"),
+    "quantile": ("nid", "iid", "bootstrap", "none"),
+}
+"""and the standard errors that there are for it, those of "auto" first."""
 
 
+@overload
+def fit(
+    data: Any,
+    target: Any,
+    *,
+    features: Sequence[str] | None = ...,
+    weight: Any = ...,
+    loss: str | Loss = ...,
+    solver: str | Solver = ...,
+    intercept: bool = ...,
+    l2: float = ...,
+    missing: Literal["error", "drop", "mean"] = ...,
+    errors: Errors = ...,
+    precision: Precisions = ...,
+    progress: bool | Callable[[Step], None] | None = ...,
+) -> Fit: ...
+@overload
+def fit(
+    data: Any,
+    target: Any,
+    *,
+    loss: Quantiles,
+    features: Sequence[str] | None = ...,
+    weight: Any = ...,
+    solver: str | Solver = ...,
+    intercept: bool = ...,
+    l2: float = ...,
+    missing: Literal["error", "drop", "mean"] = ...,
+    errors: Errors = ...,
+    precision: Precisions = ...,
+    progress: bool | Callable[[Step], None] | None = ...,
+) -> Fits: ...
 def fit(
     data: Any,
     target: Any,
     *,
     features: Sequence[str] | None = None,
     weight: Any = None,
-    loss: str | Loss = "squared",
+    loss: str | Loss | Quantiles = "squared",
     solver: str | Solver = "auto",
     intercept: bool = True,
     l2: float = 0.0,
     missing: Literal["error", "drop", "mean"] = "error",
-    errors: Errors = "classical",
+    errors: Errors = "auto",
     precision: Precisions = "auto",
     progress: bool | Callable[[Step], None] | None = None,
-) -> Fit:
+) -> Fit | Fits:
     """Fit a linear regression, and say how sure it is.
 
     Args:
@@ -68,12 +124,17 @@ def fit(
             level in sorted order being the reference.
         weight: row weights, at least 0: an array or a column's name. A weight of 2 fits like the row twice, 0 like the
             row left out; standard errors take weights as inverse variances, so that their overall size does not matter.
-        loss: "squared", or an instance of Loss.
-        solver: "auto", "exact", or an instance of Solver.
+        loss: "squared", "absolute", "huber", "quantile", or an instance of Loss such as Huber(k=1.345), Quantile(0.9).
+            Quantile([0.1, 0.5, 0.9]) gives several quantiles at once, as Fits.
+        solver: "exact" (squared loss), "newton" (Huber), "interior-point" (absolute, quantile), "sgd", or an
+            instance of Solver; "auto" takes the one that finds the loss's optimum.
         intercept: whether to fit a bias.
         l2: ridge penalty (see Objective).
         missing: "error" refuses missing values, "drop" leaves their rows out, "mean" fills features with their mean.
-        errors: standard errors: "classical", "hc0" to "hc3" (robust to unequal variances), or "none".
+        errors: standard errors. Squared loss: "classical", "hc0" to "hc3" (robust to unequal variances). Absolute and
+            quantile loss: "nid" (whatever the spread of the residuals does), "iid" (when it is the same everywhere).
+            Huber loss: "sandwich", "iid". All of them: "bootstrap", "none". "auto" is the first named of each;
+            "classical" means "iid" beside the robust losses.
         precision: "float64", "exact", or "auto" (see Exact).
         progress: None shows progress on a terminal when the work is long; True, False, or a callable taking each Step.
 
@@ -81,16 +142,13 @@ def fit(
         InputError: input that cannot be used; the message says where it is wrong and what to do about it.
     """
     source = open_source(data, target, features=features, weight=weight, missing=missing)
-    return fit_source(
-        source,
-        loss=loss,
-        solver=solver,
-        intercept=intercept,
-        l2=l2,
-        errors=errors,
-        precision=precision,
-        progress=progress,
-    )[0]
+    how: dict[str, Any] = {
+        "solver": solver, "intercept": intercept, "l2": l2, "errors": errors, "precision": precision,
+        "progress": progress,
+    }  # fmt: skip
+    if isinstance(loss, Quantiles):
+        return fit_quantiles(source, loss, **how)
+    return fit_source(source, loss=loss, **how)[0]
 
 
 def fit_source(
@@ -100,43 +158,113 @@ def fit_source(
     solver: str | Solver = "auto",
     intercept: bool = True,
     l2: float = 0.0,
-    errors: Errors = "classical",
+    errors: Errors = "auto",
     precision: Precisions = "auto",
     progress: bool | Callable[[Step], None] | None = None,
 ) -> tuple[Fit, Moments | None]:
     """`fit` for rows that are already open; with the Moments, where the solver has them, to which rows can be added."""
-    if errors not in get_args(Errors):
-        raise InputError(f"errors must be one of {', '.join(get_args(Errors))}, but is {errors!r}.")
-    if errors.startswith("hc") and not source.rereadable:
-        raise InputError(
-            f'errors="{errors}" reads the rows twice, but these can be read only once: give a table or files.'
-        )
+    (objective,), chosen, kind = _planned(source, [loss], solver, intercept, l2, errors, precision, progress)
+    last = _drain(chosen, objective, source, progress)
+    return _fit_of(last, chosen, objective, source, kind), last.moments
+
+
+def fit_quantiles(
+    source: Source,
+    loss: Quantiles,
+    *,
+    solver: str | Solver = "auto",
+    intercept: bool = True,
+    l2: float = 0.0,
+    errors: Errors = "auto",
+    precision: Precisions = "auto",
+    progress: bool | Callable[[Step], None] | None = None,
+) -> Fits:
+    """`fit` for several quantiles of rows that are already open, which share what passes they can."""
+    from linnet.fits import Fits, crossing
+    from linnet.solvers.interior_point import InteriorPoint
+
+    objectives, chosen, kind = _planned(source, loss.each(), solver, intercept, l2, errors, precision, progress)
+    lasts: list[Step] = []
+
+    def shared(solver: InteriorPoint) -> Iterator[Step]:
+        lasts.extend((yield from solver.several(objectives, source)))
+
+    if isinstance(chosen, InteriorPoint):
+        for _ in watch(shared(chosen), source.rows, progress):
+            pass
+    else:
+        if getattr(chosen, "checkpoint", None) is not None:
+            raise InputError(
+                "A checkpoint holds one run, but each quantile is a run of its own: fit them one by one, each with a "
+                "checkpoint of its own."
+            )
+        lasts = [_drain(chosen, objective, source, progress) for objective in objectives]
+    fits = [_fit_of(last, chosen, each, source, kind) for last, each in zip(lasts, objectives, strict=True)]
+    return Fits(tuple(fits), tuple(map(str, loss.q)), crossing(fits, source))
+
+
+def _planned(
+    source: Source,
+    losses: Sequence[str | Loss],
+    solver: str | Solver,
+    intercept: bool,
+    l2: float,
+    errors: str,
+    precision: Precisions,
+    progress: object,
+) -> tuple[list[Objective], Solver, str]:
+    """What to lower, by which solver, and the kind of standard errors: all that can be refused before rows are read."""
     if not isinstance(intercept, bool | np.bool_):
         raise InputError(f"intercept must be True or False, but is {intercept!r}.")
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise InputError(f"progress must be None, True, False or a callable taking each Step, but is {progress!r}.")
-    objective = Objective(named_loss(loss), l2=l2, intercept=bool(intercept))
-    chosen = _solver(solver, precision)
-    if errors.startswith("hc") and not isinstance(objective.loss, Squared):
-        raise InputError(
-            f'errors="{errors}" is for loss="squared": there are no standard errors yet for {objective.loss.name} loss.'
-        )
-    last = _drain(chosen, objective, source, progress)
-    dropped = source.dropped
-    robust = errors.startswith("hc") and last.solution is not None
-    uncertainty = last.solution.robust(source, errors) if robust and last.solution is not None else None
-    fitted = _conclude(
+    objectives = [Objective(named_loss(loss), l2=l2, intercept=bool(intercept)) for loss in losses]
+    first = objectives[0].loss
+    return objectives, _solver(solver, first, precision), _errors(errors, first, source)
+
+
+def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, errors: str) -> Fit:
+    """The Fit that a run's last Step leaves, with what is found out about its weights by further passes."""
+    dropped, passes = source.dropped, last.epoch
+    solution, optimum = last.solution, None
+    uncertainty: Uncertainty | None = None
+    assessment: Assessment | None = None
+    squared = isinstance(objective.loss, Squared)
+    finder, best = solver, last
+    if solution is not None and not squared and source.rereadable:
+        from linnet.sandwich import assess
+
+        if last.gap is None:  # learned, so that the optimum is still to be found
+            finder = SOLVERS[OPTIMAL[objective.loss.name]]()
+            best = optimum = _drain(finder, objective, source, False)
+            passes += best.epoch
+        settled = replace(objective, loss=best.settled or objective.loss)
+        assert best.weights is not None
+        assert best.bias is not None
+        kind = "none" if errors == "bootstrap" else errors
+        assessment = assess(source, settled, solution, best.weights, best.bias, kind, best.sample)
+        uncertainty = assessment.uncertainty
+        passes += assessment.passes
+    if solution is not None and errors == "bootstrap":
+        from linnet.bootstrap import bootstrap
+
+        uncertainty = bootstrap(finder, objective, source, solution)
+    elif solution is not None and squared and errors.startswith("hc"):
+        uncertainty = solution.robust(source, errors)
+        passes += 1
+    return conclude(
         last,
         objective,
         source.design,
         source.target,
-        uncertainty=uncertainty,
         errors=errors,
-        solver=chosen.name,
+        uncertainty=uncertainty,
+        assessment=assessment,
+        optimum=optimum,
+        solver=solver.name,
         n_dropped=dropped,
-        passes=last.epoch + robust,
+        passes=passes,
     )
-    return fitted, last.moments
 
 
 def fit_from_moments(
@@ -145,17 +273,17 @@ def fit_from_moments(
     design: Design,
     target: str,
     objective: Objective,
-    errors: Errors = "classical",
+    errors: Errors = "auto",
 ) -> Fit:
     """The exact fit to rows of which only their Moments are left; its status says if they are not precise enough.
 
     Raises:
         InputError: there are no rows, or the errors asked for need the rows.
     """
-    if errors not in ("classical", "none"):
+    if errors not in ("auto", "classical", "none"):
         raise InputError(f"errors={errors!r} needs the rows, of which only Moments are left.")
     last = answer(moments, objective, 1)
-    return _conclude(last, objective, design, target, errors=errors)
+    return conclude(last, objective, design, target, errors="none" if errors == "none" else "classical")
 
 
 def _drain(
@@ -187,85 +315,7 @@ def continue_sgd(solver: SGD, objective: Objective, source: Source, before: Fit 
     seed = solver.seed + done
     once = replace(solver, start=start, done=done, epochs=1, tol=None, checkpoint=None, resume=False, seed=seed)
     last = _drain(once, objective, source, False)
-    return _conclude(last, objective, source.design, source.target, solver=solver.name, n_dropped=source.dropped)
-
-
-def _conclude(
-    last: Step,
-    objective: Objective,
-    design: Design,
-    target: str,
-    *,
-    uncertainty: Uncertainty | None = None,
-    errors: Errors = "classical",
-    solver: str = Exact.name,
-    n_dropped: int = 0,
-    passes: int = 1,
-) -> Fit:
-    """The Fit that a run's last step leaves."""
-    assert last.weights is not None
-    assert last.bias is not None
-    assert last.objective is not None
-    solution, survey = last.solution, last.survey
-    d, learned = last.weights.size, survey is not None
-    exact = survey.optimum if survey is not None else None
-    judged = solution if not learned or exact is not None else None  # least squares tells nothing of other losses
-    if judged is not None and errors == "classical":
-        uncertainty = judged.uncertainty
-    if survey is not None:
-        n, centre, scale = survey.n, survey.centre, survey.scale
-        df = solution.df_residual if solution is not None else max(float(n - d - objective.intercept), 0.0)
-        assert last.squares is not None
-        unexplained = last.squares / scale[-1] ** 2 if scale[-1] > 0 else math.nan
-        residual_sd = math.sqrt(last.squares * survey.total / df) if df > 0 else math.nan
-        centre_value = last.bias + float(centre[:-1] @ last.weights)
-    else:
-        assert solution is not None
-        n, centre, scale = solution.equations.n, solution.centre, solution.scale
-        df, unexplained, residual_sd = solution.df_residual, solution.unexplained, solution.residual_sd
-        centre_value = float(centre[-1])
-    r2 = 1.0 - unexplained
-    rank = judged.rank if judged is not None else 0
-    f = math.nan
-    if judged is not None and rank and df > 0 and not objective.l2 and r2 >= 0:
-        f = _wald(judged, uncertainty) if errors.startswith("hc") else _ratio(r2 / rank, unexplained / df)
-    record = {"epoch": float(last.epoch), "rows": float(last.rows), "objective": last.objective}
-    return Fit(
-        names=design.names,
-        weights=last.weights,
-        bias=last.bias,
-        intercept=objective.intercept,
-        identified=np.ones(d, np.bool_) if judged is None else judged.identified,
-        bias_identified=True if judged is None else judged.bias_identified,
-        uncertainty=uncertainty if judged is not None else None,
-        centre=centre[:-1],
-        centre_value=centre_value,
-        scale=scale[:-1],
-        target_scale=float(scale[-1]),
-        n=n,
-        n_dropped=n_dropped,
-        df_residual=float(df),
-        objective=last.objective,
-        residual_sd=residual_sd,
-        r2=r2,
-        adjusted_r2=1.0 - unexplained * (n - objective.intercept) / df if df > 0 else math.nan,
-        f_statistic=f,
-        f_p_value=f_upper(f, rank, df),
-        condition=math.nan if solution is None else solution.condition,
-        status=last.status or _status(last, solution),
-        notes=(*_notes(judged, design.names, objective), *last.notes),
-        solver=solver,
-        precision="float64" if solution is None else solution.equations.precision,
-        passes=passes,
-        exact=exact,
-        settings=dict(last.settings),
-        history=last.history or (record,),
-        target=target,
-        loss=objective.loss.name,
-        errors=errors,
-        l2=objective.l2,
-        design=design,
-    )
+    return conclude(last, objective, source.design, source.target, solver=solver.name, n_dropped=source.dropped)
 
 
 def named_loss(loss: str | Loss) -> Loss:
@@ -281,12 +331,12 @@ def named_loss(loss: str | Loss) -> Loss:
     return LOSSES[loss]()
 
 
-def _solver(solver: str | Solver, precision: Precisions) -> Solver:
+def _solver(solver: str | Solver, loss: Loss, precision: Precisions) -> Solver:
     """The solver by that name."""
     if not isinstance(solver, Solver):
-        if solver not in tuple(SOLVERS):
-            raise InputError(f"There is no solver {solver!r}: choose from {', '.join(SOLVERS)}.")
-        solver = SOLVERS[solver]()
+        if solver != "auto" and solver not in tuple(SOLVERS):
+            raise InputError(f"There is no solver {solver!r}: choose from auto, {', '.join(SOLVERS)}.")
+        solver = SOLVERS[OPTIMAL.get(loss.name, "exact") if solver == "auto" else solver]()
         if isinstance(solver, Exact):
             return replace(solver, precision=precision)
     if precision != "auto":
@@ -297,66 +347,18 @@ def _solver(solver: str | Solver, precision: Precisions) -> Solver:
     return solver
 
 
-def _ratio(a: float, b: float) -> float:
-    return a / b if b > 0 else math.inf
-
-
-def _wald(solution: Solution, uncertainty: Uncertainty | None) -> float:
-    """The F statistic of a robust covariance: its Wald statistic over the number of independent weights."""
-    if uncertainty is None:
-        return math.nan
-    sd = uncertainty.sd[2:]
-    t: Float64s = np.divide(solution.weights, sd, out=np.zeros_like(sd), where=sd > 0)
-    inverse = np.linalg.pinv(uncertainty.correlation[2:, 2:], rcond=1e-12, hermitian=True)
-    return float(t @ inverse @ t) / solution.rank
-
-
-def _status(last: Step, solution: Solution | None) -> Status:
-    """How an exact run ended."""
-    assert solution is not None
-    if not last.precise:
-        return Status.IMPRECISE
-    if solution.dependencies:
-        return Status.RANK_DEFICIENT
-    if not solution.df_residual > 0:
-        return Status.SATURATED
-    return Status.PERFECT if solution.residual == 0 else Status.SOLVED
-
-
-def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objective) -> Iterator[str]:
-    """What a reader must know beside the numbers."""
-    if solution is None:
-        if not isinstance(objective.loss, Squared):
-            yield f"there are no standard errors yet for {objective.loss.name} loss"
-        return
-    for column, coefficients, constant in solution.dependencies[:SHOWN]:
-        yield _dependency(names, column, coefficients, constant, objective.intercept)
-    if len(solution.dependencies) > SHOWN:
-        yield f"and {len(solution.dependencies) - SHOWN:,} more columns are not separately identifiable"
-    if not solution.df_residual > 0:
-        yield f"{solution.equations.n:,} rows leave nothing to estimate standard errors from: add rows or drop features"
-    if objective.l2:
-        yield "l2 pulls the weights towards 0: standard errors tell their spread, not that bias"
-
-
-def _dependency(names: tuple[str, ...], column: int, coefficients: Float64s, constant: float, intercept: bool) -> str:
-    """`a` = 2·`b` + 3: not separately identifiable."""
-    used = np.flatnonzero(coefficients)
-    if not used.size:
-        if intercept:
-            return (
-                f"`{names[column]}` is constant ({constant:.6g}): it cannot be told from the intercept, its weight is 0"
-            )
-        return f"`{names[column]}` is 0 throughout: its weight cannot be told, it is set to 0"
-    terms = ""
-    for j in used[:6]:
-        c = float(coefficients[j])
-        size = "" if math.isclose(abs(c), 1.0, rel_tol=1e-9) else f"{abs(c):.6g}·"
-        size = "…·" if abs(c) in EXTREMES else size  # beyond float64's range
-        sign = (" - " if c < 0 else " + ") if terms else ("-" if c < 0 else "")
-        terms += f"{sign}{size}`{names[j]}`"
-    if used.size > 6:
-        terms += f" + {used.size - 6:,} more terms"
-    if constant:
-        terms += f" {'-' if constant < 0 else '+'} {abs(constant):.6g}"
-    return f"`{names[column]}` = {terms}: not separately identifiable"
+def _errors(errors: str, loss: Loss, source: Source) -> str:
+    """The kind of standard errors for this loss that is meant."""
+    if errors not in get_args(Errors):
+        raise InputError(f"errors must be one of {', '.join(get_args(Errors))}, but is {errors!r}.")
+    kinds = ERRORS.get(loss.name, ("none",))
+    kind = kinds[0] if errors == "auto" else errors
+    if errors == "classical" and "iid" in kinds:
+        kind = "iid"
+    if kind not in kinds:
+        raise InputError(f'errors="{errors}" is not for {loss.name} loss: choose from {", ".join(kinds)}.')
+    if (kind.startswith("hc") or kind == "bootstrap") and not source.rereadable:
+        raise InputError(
+            f'errors="{errors}" reads the rows again, but these can be read only once: give a table or files.'
+        )
+    return kind

@@ -107,7 +107,12 @@ def product_digits(
                     rest[0, j], rest[1, j] = s * _BASE, e * _BASE
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def summing(function: Any) -> Any:
+    """Compile as `compiled` does, for sums of rounded products, which may be taken in any order."""
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})(function)
+
+
+@summing
 def add_products(z: Any, total: Any) -> None:
     """Add the upper triangle of z·zᵀ, for z (q, m) with q a multiple of 4, to `total` (q, q).
 

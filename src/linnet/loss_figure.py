@@ -150,7 +150,7 @@ def _curves(
 def _looks(run: Fit | list[Step], position: int) -> list[dict[str, float]]:
     """The records of a Fit's history, or one for each Step with a loss or an objective."""
     if isinstance(run, Fit):
-        if not run.settings:
+        if "lr" not in run.settings:
             raise InputError(
                 f"Run {position} is a Fit that was solved at once, so it has no curve: give one that was learned "
                 '(solver="sgd"), and the objective of this one as optimum=.'

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -90,54 +93,108 @@ class Absolute(Loss):
         return 0.0, math.inf, 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Huber(Loss):
     """r²/2 where |r| is at most delta, delta·(|r| - delta/2) beyond: squared for small residuals, absolute for large.
 
     P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Statist. 35 (1964).
 
+    `Huber(k=1.345)` has no delta yet: it is k times a robust scale of the residuals, which the Newton solver estimates
+    together with the weights. With k = 1.345 the weights of normal residuals are 95 % as precise as least squares'.
+
     Attributes:
-        delta: the residual from which the cost grows only linearly, in units of the target; above 0.
+        delta: the residual from which the cost grows only linearly, in units of the target; above 0. None where it is
+            still to be estimated (against the annotation, which spares everybody who has one the question).
+        k: the same in units of the robust scale; None where delta was given.
+        scale: the robust scale: "mad", the median of |r| over 0.6745, or "concomitant", Huber's proposal 2 (see the
+            classes of `solvers.robust_scale`); None where delta was given.
 
     Raises:
-        InputError: delta is out of range.
+        InputError: delta or k is out of range, both are given, or the scale is not known or given without k.
     """
 
     name = "huber"
-    delta: float = 1.0
+    delta: float
+    k: float | None
+    scale: Literal["mad", "concomitant"] | None
 
-    def __post_init__(self) -> None:
-        if not _between(self.delta, 0, math.inf):
-            raise InputError(
-                f"The delta of the Huber loss must be a finite number above 0, but is {self.delta!r}: give the size of "
-                "a residual, in units of the target, from which it counts as an outlier."
-            )
+    @overload
+    def __init__(self, delta: float = 1.0) -> None: ...
+    @overload
+    def __init__(
+        self, delta: None = None, *, k: float, scale: Literal["mad", "concomitant"] | None = "mad"
+    ) -> None: ...
+    def __init__(self, delta: Any = ..., *, k: float | None = None, scale: str | None = None) -> None:
+        if k is None:
+            delta = 1.0 if delta is ... else delta
+            if not _between(delta, 0, math.inf):
+                raise InputError(
+                    f"The delta of the Huber loss must be a finite number above 0, but is {delta!r}: give the size of "
+                    "a residual, in units of the target, from which it counts as an outlier."
+                )
+            if scale is not None:
+                raise InputError("The scale of the Huber loss is what its k is in units of: give k, or leave it out.")
+        else:
+            if delta is not ... and delta is not None:
+                raise InputError(
+                    f"The Huber loss takes delta={delta!r}, in units of the target, or k={k!r}, in units of a robust "
+                    "scale of the residuals, not both: leave out one of them."
+                )
+            if not _between(k, 0, math.inf):
+                raise InputError(
+                    f"The k of the Huber loss must be a finite number above 0, but is {k!r}: 1.345 is usual, the size "
+                    "of a residual, in units of their robust scale, from which it counts as an outlier."
+                )
+            delta, scale = None, "mad" if scale is None else scale
+            if scale not in ("mad", "concomitant"):
+                raise InputError(f'The scale of the Huber loss must be "mad" or "concomitant", but is {scale!r}.')
+        for name, value in (("delta", delta), ("k", k), ("scale", scale)):
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"Huber(delta={self.delta!r})" if self.k is None else f"Huber(k={self.k!r}, scale={self.scale!r})"
+
+    def settle(self, sigma: float) -> Huber:
+        """The loss with delta = k·sigma, or itself where delta was given."""
+        return self if self.k is None else Huber(self.k * sigma)
 
     def value(self, r: Float64s) -> Float64s:
         """r²/2 or delta·(|r| - delta/2)."""
-        size = np.abs(r)
-        inner = np.minimum(size, self.delta)
+        size, delta = np.abs(r), self._bent_at()
+        inner = np.minimum(size, delta)
         return inner * (size - 0.5 * inner)
 
     def slope(self, r: Float64s) -> Float64s:
         """r, held between -delta and delta."""
-        return np.clip(r, -self.delta, self.delta)
+        delta = self._bent_at()
+        return np.clip(r, -delta, delta)
 
     def curvature(self, r: Float64s) -> Float64s:
         """1 where |r| is at most delta, 0 beyond."""
-        return np.where(np.abs(r) <= self.delta, 1.0, 0.0)
+        return np.where(np.abs(r) <= self._bent_at(), 1.0, 0.0)
 
     @property
     def bend(self) -> tuple[float, float, float]:
         """A straight line between two level ones."""
-        return 0.0, 1.0, float(self.delta)
+        return 0.0, 1.0, float(self._bent_at())
+
+    def _bent_at(self) -> float:
+        """Delta, once there is one."""
+        if self.k is not None:
+            raise InputError(
+                f"{self!r} has no delta before the scale of the residuals is known, which only the Newton solver "
+                'estimates: use solver="newton" (or "auto"), or give delta.'
+            )
+        return self.delta
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)  # __new__ sets the field, since what it makes of several q is no Quantile
 class Quantile(Loss):
     """q·r above the prediction, (1 - q)·|r| below it, so that a share q of the rows comes to lie below: "pinball loss".
 
     R. Koenker and G. Bassett, "Regression quantiles", Econometrica 46 (1978).
+
+    `Quantile([0.1, 0.5, 0.9])` asks for several quantiles at once: it gives Quantiles.
 
     Attributes:
         q: which quantile of the target to estimate, above 0 and below 1; 0.5 is the median.
@@ -149,12 +206,17 @@ class Quantile(Loss):
     name = "quantile"
     q: float = 0.5
 
-    def __post_init__(self) -> None:
-        if not _between(self.q, 0, 1):
-            raise InputError(
-                f"The q of the quantile loss must lie above 0 and below 1, but is {self.q!r}: 0.5 is the median, "
-                "0.9 the value that nine rows in ten stay below."
-            )
+    @overload
+    def __new__(cls, q: float = 0.5) -> Quantile: ...
+    @overload
+    def __new__(cls, q: Iterable[float]) -> Quantiles: ...  # type: ignore[misc]  # which is no Quantile, and meant so
+    def __new__(cls, q: float | Iterable[float] = 0.5) -> Quantile | Quantiles:  # type: ignore[misc]  # likewise
+        """One loss, or Quantiles where q holds several."""
+        if isinstance(q, Iterable) and not isinstance(q, str | bytes) and getattr(q, "ndim", True):
+            return Quantiles(tuple(q))
+        self = super().__new__(cls)
+        object.__setattr__(self, "q", _share(q))
+        return self
 
     def value(self, r: Float64s) -> Float64s:
         """The larger of q·r and (q - 1)·r."""
@@ -174,9 +236,55 @@ class Quantile(Loss):
         return float(self.q) - 0.5, math.inf, 0.5
 
 
-def _between(number: float, low: float, high: float) -> bool:
+@dataclass(frozen=True)
+class Quantiles:
+    """Several quantiles of the same rows, each a loss of its own; `Quantile([0.1, 0.5, 0.9])` makes them too.
+
+    Attributes:
+        q: which quantiles of the target to estimate, in ascending order, each above 0 and below 1; any sequence of
+            numbers becomes a tuple of floats.
+
+    Raises:
+        InputError: there is none, one is out of range, or they do not ascend.
+    """
+
+    name = "quantile"
+    q: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        try:
+            asked = tuple(self.q)
+        except TypeError:
+            raise InputError(
+                f"Quantiles takes several numbers, such as [0.1, 0.5, 0.9], but is given {self.q!r}."
+            ) from None
+        if not asked:
+            raise InputError("There is no quantile to estimate: give at least one, such as [0.1, 0.5, 0.9].")
+        object.__setattr__(self, "q", tuple(map(_share, asked)))
+        if any(not low < high for low, high in pairwise(self.q)):
+            raise InputError(
+                f"Quantiles must ascend, each given once, but are {', '.join(map(str, self.q))}: "
+                f"give {sorted(set(self.q))}."
+            )
+
+    def each(self) -> tuple[Quantile, ...]:
+        """The losses, one for each quantile."""
+        return tuple(map(Quantile, self.q))
+
+
+def _share(q: object) -> float:
+    """A q of the quantile loss, checked."""
+    if not (_between(q, 0, 1) and _between(float(q), 0, 1)):  # type: ignore[arg-type]  # then it is a number
+        raise InputError(
+            f"The q of the quantile loss must lie above 0 and below 1, but is {q!r}: 0.5 is the median, "
+            "0.9 the value that nine rows in ten stay below."
+        )
+    return float(q)  # type: ignore[arg-type]
+
+
+def _between(number: object, low: float, high: float) -> bool:
     """Whether it is a number, and strictly between the two."""
     try:
-        return bool(low < number < high)
+        return bool(low < number < high)  # type: ignore[operator]  # what cannot be compared raises
     except (TypeError, ValueError):  # a word, an array of several
         return False

@@ -1,8 +1,12 @@
-"""Model files: a Fit as JSON with a schema version and a checksum, read back with every field checked.
+"""Model files: a Fit, or several, as JSON with a schema version and a checksum, read back with every field checked.
 
 A file is one object:
 
     {"format": "linnet-fit", "version": 1, "linnet": "0.1.0", "sha256": "…", "fit": {…}}
+
+or, of Fits side by side,
+
+    {"format": "linnet-fits", "version": 1, "linnet": "0.1.0", "sha256": "…", "labels": […], "notes": […], "fits": […]}
 
 The checksum is that of the object without it, as compact JSON with sorted keys. Numbers are written so that they read
 back bit for bit; those that JSON has no name for are the strings "nan", "inf" and "-inf". Of the correlation matrix
@@ -17,7 +21,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -28,38 +32,56 @@ from linnet.inference import Uncertainty
 from linnet.status import Status
 
 if TYPE_CHECKING:
+    from linnet.fits import Fits
     from linnet.fitted import Fit
 
-FORMAT = "linnet-fit"
+Kind = TypeVar("Kind")
+FORMAT, SEVERAL = "linnet-fit", "linnet-fits"
 VERSION = 1
 LARGEST = 2**30  # bytes; a model of some 9,000 features
 
 
-def save(fit: Fit, path: Paths) -> None:
-    """Write a Fit to a model file, whole or not at all.
+def save(fit: Fit | Fits, path: Paths) -> None:
+    """Write a Fit, or Fits side by side, to a model file, whole or not at all.
 
     Raises:
-        InputError: the folder is missing, or the fit holds something that no fit can.
+        InputError: the folder is missing, or a fit holds something that no fit can.
         OSError: the file could not be written.
     """
     from linnet import __version__
+    from linnet.fitted import Fit
 
     with replacing(path) as temporary:
-        document = {"format": FORMAT, "version": VERSION, "linnet": __version__, "sha256": "", "fit": _values(fit)}
-        _fit(document)  # what could not be loaded is better not saved
+        head = {"version": VERSION, "linnet": __version__, "sha256": ""}
+        document: dict[str, Any]
+        if isinstance(fit, Fit):
+            document = {"format": FORMAT, **head, "fit": _values(fit)}
+        else:
+            fits = [_values(each) for each in fit]
+            document = {"format": SEVERAL, **head, "labels": [*fit.labels], "notes": [*fit.notes], "fits": fits}
+        _contents(document)  # what could not be loaded is better not saved
         document["sha256"] = _checksum(document)
         # No final newline: without it, a file that lost its last bytes never parses.
         temporary.write_text(_text(document), encoding="utf-8", newline="\n")
 
 
-def load(path: Paths) -> Fit:
-    """Read a model file that `Fit.save` wrote.
+@overload
+def load(path: Paths) -> Fit | Fits: ...
+@overload
+def load(path: Paths, kind: type[Kind]) -> Kind: ...
+def load(path: Paths, kind: type[Any] | None = None) -> Any:
+    """Read a model file that `Fit.save` or `Fits.save` wrote.
+
+    Args:
+        path: the file.
+        kind: what is expected, Fit or Fits, so that nothing else comes back; default: whichever was saved.
 
     Returns:
-        The Fit, equal to the saved one bit for bit; it has no data to show.
+        The Fit or Fits, equal to what was saved bit for bit; it has no data to show.
 
     Raises:
-        InputError: there is no such file, it is no model file, it is damaged, or a newer Linnet wrote it.
+        InputError: there is no such file, it is no model file or not of that kind, it is damaged, or a newer Linnet
+            wrote it.
     """
     text = _read(Path(path))
     try:
@@ -73,7 +95,7 @@ def load(path: Paths) -> Fit:
             "Restore it from a copy, or fit again."
         ) from None
     version = document.get("version")
-    if document.get("format") != FORMAT:
+    if document.get("format") not in (FORMAT, SEVERAL):
         raise InputError(f"{path} is not a Linnet model file: give a file that `linnet fit --save` or Fit.save wrote.")
     if type(version) is int and version > VERSION:
         raise InputError(
@@ -86,10 +108,16 @@ def load(path: Paths) -> Fit:
             "Restore it from a copy, or fit again."
         )
     try:
-        return _fit(document)
+        loaded = _contents(document)
     except InputError as error:
         reason = str(error)
         raise InputError(f"Cannot load {path}: {reason[:1].lower()}{reason[1:]}") from None
+    if kind is not None and not isinstance(loaded, kind):
+        held = "one fit" if document["format"] == FORMAT else f"{len(document['fits'])} fits side by side"
+        raise InputError(
+            f"{path} holds {held}, not {kind.__name__}: load it without saying which kind, or another file."
+        )
+    return loaded
 
 
 def _read(path: Path) -> str:
@@ -135,12 +163,14 @@ def _text(document: dict[str, Any]) -> str:
     def compact(value: Any) -> str:
         return json.dumps(value, allow_nan=False, separators=(", ", ": "))
 
-    body = document.get("fit")
-    head = ",\n".join(f"{compact(k)}: {compact(v)}" for k, v in document.items() if k != "fit")
-    if not isinstance(body, dict):
-        return "{" + head + ', "fit": ' + compact(body) + "}"
-    fields = ",\n".join(f"  {compact(k)}: {compact(v)}" for k, v in body.items())
-    return "{" + head + ',\n"fit": {\n' + fields + "\n}}"
+    def laid_out(value: Any) -> str:
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            return "[" + ", ".join(map(laid_out, value)) + "]"
+        if not isinstance(value, dict):
+            return compact(value)
+        return "{\n" + ",\n".join(f"  {compact(k)}: {compact(v)}" for k, v in value.items()) + "\n}"
+
+    return "{" + ",\n".join(f"{compact(k)}: {laid_out(v)}" for k, v in document.items()) + "}"
 
 
 def _bare(text: str) -> str:
@@ -183,12 +213,23 @@ def _value(value: Any) -> Any:
 # --- JSON values as a Fit, each checked -------------------------------------------------------------------------------
 
 
-def _fit(document: dict[str, Any]) -> Fit:
+def _contents(document: dict[str, Any]) -> Fit | Fits:
+    fields = {FORMAT: {"fit"}, SEVERAL: {"labels", "notes", "fits"}}[document["format"]]
+    if set(document) != {"format", "version", "linnet", "sha256", *fields} or document["version"] != VERSION:
+        raise InputError("the outermost object is not that of a model file.")
+    if "fit" in document:
+        return _fit(document["fit"])
+    from linnet.fits import Fits
+
+    if not isinstance(document["fits"], list):
+        raise _wrong("fits", "a list of fits")
+    labels, notes = (_texts(name, document[name], 0) for name in ("labels", "notes"))
+    return Fits(tuple(map(_fit, document["fits"])), labels, notes)
+
+
+def _fit(body: Any) -> Fit:
     from linnet.fitted import Fit
 
-    if set(document) != {"format", "version", "linnet", "sha256", "fit"} or document["version"] != VERSION:
-        raise InputError("the outermost object is not that of a model file.")
-    body = document["fit"]
     if not isinstance(body, dict):
         raise InputError("the fit is not an object.")
     if missing := set(_READERS) - set(body):
@@ -333,9 +374,12 @@ _READERS: dict[str, Callable[..., Any]] = {
     "n_dropped": _count,
     "df_residual": _any_finite,
     "objective": _real(-math.inf, inf=True),
+    "gap": _real(-math.inf, nan=True, inf=True),
     "residual_sd": _real(0.0, nan=True, inf=True),
     "r2": _statistic,
     "adjusted_r2": _statistic,
+    "pseudo_r2": _statistic,
+    "robust_scale": _real(0.0, nan=True, inf=True),
     "f_statistic": _statistic,
     "f_p_value": _real(0.0, nan=True, high=1.0),
     "condition": _real(0.0, nan=True, inf=True),

@@ -83,7 +83,8 @@ class Moments(ABC):
             InputError: there are no rows, or a weight lies outside float64's range.
         """
         equations = self.normal(intercept)
-        if SERIAL[0] < self.features <= SERIAL[1]:
+        most = SERIAL[0] if self.n * self.features < PARALLEL else 0  # with few rows, taking care takes longer
+        if most < self.features <= SERIAL[1]:
             with one_thread_blas():
                 return equations.solve(l2)
         return equations.solve(l2)
@@ -266,19 +267,7 @@ def in_chunks(block: Block, work: Callable[[Block], T], parallel: int) -> list[T
     """
     size = min(max((1 << 21) // max(block.features, 1), 2048), 16_384)
     parts = [slice(i, i + size) for i in range(0, block.rows, size)]
-    chunks = (
-        [block]
-        if len(parts) == 1
-        else [
-            Block(
-                block.X[part],
-                None if block.y is None else block.y[part],
-                None if block.weight is None else block.weight[part],
-                block.start + part.start,
-            )
-            for part in parts
-        ]
-    )
+    chunks = [block] if len(parts) == 1 else [block.part(part) for part in parts]
     threads = min(thread_count(), len(chunks))
     if threads <= 1 or block.X.size < parallel:
         return [work(chunk) for chunk in chunks]

@@ -12,7 +12,7 @@ import typer
 from linnet.block import InputError
 
 if TYPE_CHECKING:
-    from linnet.losses import Loss
+    from linnet.losses import Loss, Quantiles
     from linnet.solvers.solver import Solver
 
 # --- What to fit ----------------------------------------------------------------------------------------------------
@@ -36,15 +36,48 @@ Weight = Annotated[
     str | None, typer.Option("--weight", "-w", metavar="COLUMN", help="A column of row weights, at least 0.")
 ]
 LossName = Annotated[
-    Literal["squared", "absolute", "huber", "quantile"], typer.Option("--loss", help="What a residual costs.")
+    Literal["squared", "absolute", "huber", "quantile"] | None,
+    typer.Option("--loss", help="What a residual costs; by default squared, or what the options below belong to."),
 ]
 Delta = Annotated[
     float | None,
-    typer.Option("--delta", metavar="NUMBER", help="Huber loss: the residual where it turns linear; by default 1."),
+    typer.Option(
+        "--delta",
+        metavar="NUMBER",
+        help="Huber loss: the residual where it turns linear, in the target's units; by default 1.",
+    ),
 ]
-QuantileLevel = Annotated[
+K = Annotated[
     float | None,
-    typer.Option("--quantile", metavar="NUMBER", help="Quantile loss: which quantile; by default 0.5, the median."),
+    typer.Option(
+        "--k",
+        metavar="NUMBER",
+        help="Huber loss: the same in multiples of the residuals' robust scale; 1.345 is usual.",
+    ),
+]
+Scale = Annotated[
+    Literal["mad", "concomitant"] | None,
+    typer.Option(
+        "--scale",
+        help="How the scale for --k is estimated: by the median of the residuals' sizes (mad, by default), or together "
+        "with the weights by Huber's proposal 2 (concomitant).",
+    ),
+]
+QuantileLevels = Annotated[
+    str | None,
+    typer.Option(
+        "--quantile",
+        metavar="A,B,…",
+        help="Quantile loss: which quantile, or several separated by commas; by default 0.5, the median.",
+    ),
+]
+Losses = Annotated[
+    str,
+    typer.Option(
+        "--losses",
+        metavar="A,B,…",
+        help="The losses, separated by commas; quantile:0.9 and huber:1.345 say which quantile, and which k.",
+    ),
 ]
 Intercept = Annotated[bool, typer.Option("--intercept/--no-intercept", help="Whether to fit an intercept.")]
 L2 = Annotated[
@@ -58,8 +91,17 @@ Missing = Annotated[
     typer.Option("--missing", help="Missing values: refuse them, drop their rows, or fill in the column's mean."),
 ]
 ErrorKind = Annotated[
-    Literal["classical", "hc0", "hc1", "hc2", "hc3", "none"],
-    typer.Option("--errors", help="Standard errors: classical, or robust to unequal variances (hc0 to hc3)."),
+    Literal["auto", "classical", "hc0", "hc1", "hc2", "hc3", "iid", "nid", "sandwich", "bootstrap", "none"],
+    typer.Option(
+        "--errors",
+        help="Standard errors. Squared loss: classical, or robust to unequal variances (hc0 to hc3). Absolute and "
+        "quantile loss: nid, or iid where the spread is the same everywhere. Huber loss: sandwich, iid. By default "
+        "(auto) the first of these.",
+    ),
+]
+SharedErrorKind = Annotated[
+    Literal["auto", "classical", "bootstrap", "none"],
+    typer.Option("--errors", help="Standard errors: what suits each loss (auto), or the same kind for all."),
 ]
 Precision = Annotated[
     Literal["auto", "float64", "exact"],
@@ -69,8 +111,12 @@ Precision = Annotated[
 # --- How to find the weights ----------------------------------------------------------------------------------------
 
 SolverName = Annotated[
-    Literal["auto", "exact", "sgd"],
-    typer.Option("--solver", help="How the weights are found: exactly, or by stochastic gradient descent."),
+    Literal["auto", "exact", "newton", "interior-point", "sgd"],
+    typer.Option(
+        "--solver",
+        help="How the weights are found: by the solver that finds the loss's optimum (auto: exact for squared loss, "
+        "newton for Huber, interior-point for absolute and quantile), or by stochastic gradient descent.",
+    ),
 ]
 Lr = Annotated[
     str | None, typer.Option("--lr", metavar="NUMBER|auto", help="SGD: learning rate; by default it is found (auto).")
@@ -156,20 +202,73 @@ def check_level(level: float) -> None:
         raise InputError(f"The level of an interval must be between 0 and 1, such as 0.95, but is {level}.")
 
 
-def loss(name: str, delta: float | None, quantile: float | None) -> str | Loss:
-    """The loss of that name, with its parameter if it was given.
+def loss(
+    name: str | None,
+    delta: float | None,
+    k: float | None,
+    scale: Literal["mad", "concomitant"] | None,
+    quantile: str | None,
+) -> Loss | Quantiles:
+    """The loss of that name, or that the parameters given belong to; squared where there are none.
 
     Raises:
-        InputError: the parameter is out of its range, or is another loss's.
+        InputError: a parameter is out of its range, or is another loss's.
+    """
+    from linnet.fitting import named_loss
+    from linnet.losses import Huber, Quantile
+
+    owners = (("--delta", delta, "huber"), ("--k", k, "huber"), ("--scale", scale, "huber"))
+    given = {
+        option: owner for option, value, owner in (*owners, ("--quantile", quantile, "quantile")) if value is not None
+    }
+    chosen = name or next(iter(given.values()), "squared")
+    for option, owner in given.items():
+        if owner != chosen:
+            raise InputError(f"{option} is of the {owner} loss alone, not {chosen}: leave one of them out.")
+    if scale is not None and k is None:
+        raise InputError("--scale says how the scale is estimated that --k is a multiple of: add --k 1.345.")
+    if k is not None:
+        if delta is not None:
+            raise InputError("--delta and --k both say where the Huber loss turns linear: leave one of them out.")
+        return Huber(k=k, scale=scale)
+    if delta is not None:
+        return Huber(delta)
+    return named_loss(chosen) if quantile is None else Quantile(_several(quantile, "--quantile"))
+
+
+def losses(text: str) -> list[str | Loss]:
+    """The losses that `linnet compare` is to hold against one another.
+
+    Raises:
+        InputError: there is no such loss, or its parameter is out of its range.
     """
     from linnet.losses import Huber, Quantile
 
-    for option, value, owner in (("--delta", delta, "huber"), ("--quantile", quantile, "quantile")):
-        if value is not None and name != owner:
-            raise InputError(f"{option} is of the {owner} loss alone: add --loss {owner}, or leave {option} out.")
-    if delta is not None:
-        return Huber(delta)
-    return name if quantile is None else Quantile(quantile)
+    chosen: list[str | Loss] = []
+    for part in text.split(","):
+        name, _, parameter = part.strip().partition(":")
+        if not parameter:
+            chosen.append(name)
+        elif name == "quantile":
+            chosen.append(Quantile(_number(parameter, "--losses")))
+        elif name == "huber":
+            chosen.append(Huber(k=_number(parameter, "--losses")))
+        else:
+            raise InputError(f"--losses takes a number after quantile and huber alone, but got {part.strip()!r}.")
+    return chosen
+
+
+def _several(text: str, option: str) -> float | tuple[float, ...]:
+    """One number, or several in ascending order."""
+    numbers = [_number(part, option) for part in text.split(",")]
+    return numbers[0] if len(numbers) == 1 else tuple(sorted(numbers))
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{option} takes numbers such as 0.9, separated by commas, but got {text!r}.") from None
 
 
 def solver(name: str, loss_name: str, settings: dict[str, Any]) -> str | Solver:
@@ -188,8 +287,14 @@ def solver(name: str, loss_name: str, settings: dict[str, Any]) -> str | Solver:
                 f"{typed} {'is a setting' if one else 'are settings'} of stochastic gradient descent: "
                 f"add --solver sgd, or leave {'it' if one else 'them'} out."
             )
-        if name == "exact" and loss_name != "squared":
-            raise InputError(f"The exact solver is for the squared loss: learn the {loss_name} loss with --solver sgd.")
+        from linnet.fitting import OPTIMAL
+
+        if name not in ("auto", OPTIMAL[loss_name]):
+            meant = " and ".join(each for each, solver in OPTIMAL.items() if solver == name)
+            raise InputError(
+                f"The {name} solver is for {meant} loss: {loss_name} loss takes --solver {OPTIMAL[loss_name]}, which "
+                "auto chooses, or --solver sgd to learn it."
+            )
         return name
     from linnet.solvers.sgd import SGD
 

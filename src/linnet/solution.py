@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Float64s
+from linnet.block import Float64s, Floats
 from linnet.inference import Uncertainty
 from linnet.kernels import mirror
 from linnet.sources.source import Source
@@ -140,42 +140,74 @@ class Solution:
         if not self.df_residual > 0:
             return None
         equations, d = self.equations, self.equations.features
-        base = float(equations.intercept)
-        powers = -equations.exponents
-        # near float64's ends numbers must be scaled before they are centred, which elsewhere would cost digits
-        extreme = bool((np.abs(powers) > 900).any())
-        centre = self.centre
         power = {"hc0": 0, "hc1": 0, "hc2": 1, "hc3": 2}[kind]
-        stretch = math.sqrt(equations.total / equations.factor)
-        basis = self.basis * stretch
         meat = np.zeros((self.rank + 1, self.rank + 1))
         for block in source.blocks():
             assert block.y is not None
             weight = np.full(block.rows, 1.0 / equations.total)
             if block.weight is not None:
                 weight *= block.weight
-            if extreme:
-                x = np.ldexp(block.X.astype(np.float64), powers[:d]) - equations.mean[0][:d]
-                y = np.ldexp(block.y.astype(np.float64), powers[d]) - equations.mean[0][d]
-            else:
-                x = np.ldexp(block.X - centre[:d], powers[:d])
-                y = np.ldexp(block.y - centre[d], powers[d])
-            r = y - x @ self.scaled_weights
-            z = x[:, self.kept] @ basis
-            leverage = weight * (base + np.einsum("ij,ij->i", z, z))
+            x = self.scaled(block.X, slice(0, d))
+            z = self.whitened(x)
+            r = self.scaled(block.y, d) - x @ self.scaled_weights
+            leverage = weight * np.einsum("ij,ij->i", z, z)
             score = weight * r * np.maximum(1.0 - leverage, LEAST_FREE) ** (-power / 2)
-            terms = np.column_stack([np.full(block.rows, base), z]) * score[:, None]
-            meat += terms.T @ terms
-        # each row's pull on [bias, value at the centre, weights], per unit of its score
+            z *= score[:, None]
+            meat += z.T @ z
+        return self.sandwich(meat * (equations.n / self.df_residual) if kind == "hc1" else meat)
+
+    def scaled(self, values: Floats, at: slice | int) -> Float64s:
+        """Features (m, d) or the target (m,) of some rows, centred and scaled; `at` is their place among [X, y]."""
+        powers, mean = -self.equations.exponents[at], self.equations.mean[0][at]
+        # near float64's ends numbers must be scaled before they are centred, which elsewhere would cost digits
+        if (np.abs(self.equations.exponents) > 900).any():
+            return np.asarray(np.ldexp(values.astype(np.float64), powers) - mean)
+        off = np.asarray(values - self.centre[at], dtype=np.float64)
+        off *= np.ldexp(1.0, powers)
+        return off
+
+    def whitened(self, x: Float64s) -> Float64s:
+        """[1, features] of rows in the basis in which the mean of w·zzᵀ is the identity.
+
+        With ridge it is that of w·zzᵀ and the penalty together, and without an intercept the first column is 0.
+
+        Args:
+            x: (m, d), scaled.
+
+        Returns:
+            (m, r+1).
+        """
+        z = np.empty((x.shape[0], self.rank + 1))
+        z[:, 0] = self.equations.intercept
+        np.matmul(x if self.rank == x.shape[1] else x[:, self.kept], self._stretched, out=z[:, 1:])
+        return z
+
+    def sandwich(self, meat: Float64s, bread: Float64s | None = None) -> Uncertainty:
+        """Standard errors of weights that bring the sum of the rows' scores to 0: bread⁻¹ · meat · bread⁻¹.
+
+        Args:
+            meat: (r+1, r+1), covariance of the sum of the scores, by the coordinates of `whitened`, the target scaled.
+            bread: (r+1, r+1), positive definite but for the intercept's row where there is none: minus the derivative
+                of that sum; None stands for the identity, which it is for least squares.
+        """
+        d, base = self.equations.features, float(self.equations.intercept)
+        # each coordinate's pull on [bias, value at the centre, weights]
         pull = np.zeros((d + 2, self.rank + 1))
         pull[:2, 0] = base
-        pull[2:, 1:] = basis if self.blend is None else self.blend @ basis
-        pull[0, 1:] = -base * (equations.mean[0][:d] @ pull[2:, 1:])
-        correction = equations.n / self.df_residual if kind == "hc1" else 1.0
+        pull[2:, 1:] = self._stretched if self.blend is None else self.blend @ self._stretched
+        pull[0, 1:] = -base * (self.equations.mean[0][:d] @ pull[2:, 1:])
+        if bread is not None:
+            bread = bread.copy()
+            bread[0, 0] += 1.0 - base
+            pull[:] = np.linalg.solve(bread, pull.T).T
         joint = pull @ meat @ pull.T
         joint = (joint + joint.T) / 2
-        sd = np.sqrt(np.maximum(joint.diagonal(), 0.0)) * math.sqrt(correction)
-        return Uncertainty(self._in_own_units(sd), _correlation(joint))
+        return Uncertainty(self._in_own_units(np.sqrt(np.maximum(joint.diagonal(), 0.0))), _correlation(joint))
+
+    @cached_property
+    def _stretched(self) -> Float64s:
+        """`basis` for row weights whose sum is 1."""
+        return self.basis * math.sqrt(self.equations.total / self.equations.factor)
 
     def _in_own_units(self, sd: Float64s) -> Float64s:
         """Standard errors of [bias, value at the centre, weights], (d+2,), that are scaled."""

@@ -23,10 +23,19 @@ class Status(Enum):
         'Use precision="exact", or precision="auto" with rows that can be read a second time'
     )
 
+    NOT_UNIQUE = (
+        "solved, but not uniquely: other weights fit these rows exactly as well, and these are one corner of them. "
+        "Standard errors do not tell that ambiguity; more rows, or a little l2, settle it"
+    )
+    UNFINISHED = (
+        "not solved to the end: what more could be gained is small, but above the tolerance; the gap below is its "
+        "upper bound. Rescale columns of wild sizes, or drop ones that are nearly reproduced by others"
+    )
+
     CONVERGED = "learned: every weight is within 5 % of its standard error of the exact one"
     STEADY = (
         "learned: the weights have come to rest. They moved by less than 5 % of a least-squares standard error over "
-        "the latter half of the epochs; how far the optimum is, is not known"
+        "the latter half of the epochs; the note below says how far the optimum is, where it could be found"
     )
     RAN = "learned: all epochs were run, as asked"
     STOPPED = (
@@ -47,4 +56,4 @@ class Status(Enum):
     @property
     def converged(self) -> bool:
         """Whether the weights minimise the objective as well as was asked."""
-        return self not in (Status.IMPRECISE, Status.STOPPED, Status.DIVERGED, Status.INTERRUPTED)
+        return self not in (Status.IMPRECISE, Status.UNFINISHED, Status.STOPPED, Status.DIVERGED, Status.INTERRUPTED)

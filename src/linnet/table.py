@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_UP, Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from linnet.fitted import Fit
 
 WIDTH = 80
+SHAPE = ("q", "k", "scale_by", "delta")  # settings that say what a loss is
 ROWS = 40  # weights shown; a longer table is data, which to_dict() and --json give
 DASH = "–"
 
@@ -74,11 +76,14 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "df_residual": fit.df_residual,
         "r2": fit.r2,
         "adjusted_r2": fit.adjusted_r2,
+        "pseudo_r2": fit.pseudo_r2,
         "residual_sd": fit.residual_sd,
+        "robust_scale": fit.robust_scale,
         "f_statistic": fit.f_statistic,
         "f_p_value": fit.f_p_value,
         "condition": fit.condition,
         "objective": fit.objective,
+        "gap": fit.gap,
         "status": fit.status.name,
         "message": fit.status.text,
         "converged": fit.status.converged,
@@ -119,6 +124,13 @@ def number(value: float, digits: int = 5) -> str:
     if -5 < power < 9:
         return f"{value:.{max(0, digits - 1 - power)}f}"
     return f"{mantissa}e{power}"
+
+
+def bound(value: float) -> str:
+    """What a number is at most, in two significant digits, rounded up so that it stays true; at least 0."""
+    if not 0 < value < math.inf:
+        return number(0.0 if value < 0 else value)
+    return number(float(Context(prec=2, rounding=ROUND_UP).create_decimal_from_float(value)), 2)
 
 
 def p_value(p: float) -> str:
@@ -169,23 +181,31 @@ def wrap(text: str, first: str = "", rest: str = "", width: int = WIDTH) -> list
 
 
 def _header(fit: Fit) -> list[str]:
-    rows = f"{fit.n:,} {_plural('row', fit.n)}"
-    if fit.n_dropped:
-        rows += f", {fit.n_dropped:,} dropped for missing values"
-    shape = "".join(f" ({key} {_said(fit.settings[key])})" for key in ("delta", "q") if key in fit.settings)
-    method = [f"{fit.loss} loss{shape}", f"{fit.solver} solver", f"{fit.precision} precision"]
-    if fit.l2:
-        method.append(f"l2 {number(fit.l2, 4)}")
-    if not fit.intercept:
-        method.append("no intercept")
-    if fit.errors not in ("classical", "none") and fit.uncertainty is not None:
-        method.append(f"{fit.errors} errors")
+    shape = ", ".join(f"{key.split('_')[0]} {_said(fit.settings[key])}" for key in SHAPE if key in fit.settings)
     return [
         shorten(f"Linear regression of {fit.target}", WIDTH),
-        rows,
-        *wrap(" · ".join(method)),
-        *(wrap(_learning(fit)) if fit.settings else []),
+        rows_used(fit),
+        *wrap(" · ".join([f"{fit.loss} loss" + (f" ({shape})" if shape else ""), *method(fit)])),
+        *(wrap(_learning(fit)) if "lr" in fit.settings else []),
     ]
+
+
+def rows_used(fit: Fit) -> str:
+    """How many rows were used, and how many were not."""
+    rows = f"{fit.n:,} {_plural('row', fit.n)}"
+    return rows + f", {fit.n_dropped:,} dropped for missing values" if fit.n_dropped else rows
+
+
+def method(fit: Fit) -> list[str]:
+    """How the weights were found: solver, precision, and what departs from a plain fit."""
+    said = [f"{fit.solver} solver", f"{fit.precision} precision"]
+    if fit.l2:
+        said.append(f"l2 {number(fit.l2, 4)}")
+    if not fit.intercept:
+        said.append("no intercept")
+    if fit.errors not in ("classical", "none") and fit.uncertainty is not None:
+        said.append(f"{fit.errors} errors")
+    return said
 
 
 def _learning(fit: Fit) -> str:
@@ -318,27 +338,34 @@ def _summary(fit: Fit) -> list[str]:
     if not math.isnan(fit.f_p_value):
         p = p_value(fit.f_p_value)
         f_test += f" (p {p})" if p.startswith("<") else f" (p = {p})"
-    left = [
-        ("R²", number(fit.r2, 5)),
-        ("adjusted R²", number(fit.adjusted_r2, 5)),
-        ("F", f_test),
-    ]
+    if fit.loss == "squared":
+        left = [("R²", number(fit.r2, 5)), ("adjusted R²", number(fit.adjusted_r2, 5)), ("F", f_test)]
+        first = ("residual sd", number(fit.residual_sd, 5))
+    else:
+        left = [("pseudo-R²", number(fit.pseudo_r2, 5)), ("F (Wald)", f_test), ("objective", number(fit.objective, 5))]
+        first = ("robust scale", number(fit.robust_scale, 5))
     right = [
-        ("residual sd", number(fit.residual_sd, 5)),
+        first,
         ("degrees of freedom", number(fit.df_residual, 6) if fit.df_residual % 1 else f"{fit.df_residual:,.0f}"),
         ("condition number", number(fit.condition, 4)),
     ]
-    return [f"{a:<13}{x:<25}{b:<20}{y}" for (a, x), (b, y) in zip(left, right, strict=True)]
-
-
-def _sentences(fit: Fit) -> list[str]:
-    lines = wrap(_sentence(fit.status.text))
-    for note in fit.notes:
-        lines += wrap(_sentence(note), first="• ", rest="  ")
+    lines = [f"{a:<13}{x:<25}{b:<20}{y}" for (a, x), (b, y) in zip(left, right, strict=True)]
+    if not math.isnan(fit.gap):
+        lines.append(f"{'':<13}at most {bound(fit.gap)} of itself above the optimum")
     return lines
 
 
-def _sentence(text: str) -> str:
+def _sentences(fit: Fit) -> list[str]:
+    return [*wrap(sentence(fit.status.text)), *bullets(fit.notes)]
+
+
+def bullets(notes: Sequence[str]) -> list[str]:
+    """Notes as sentences, each behind a bullet."""
+    return [line for note in notes for line in wrap(sentence(note), first="• ", rest="  ")]
+
+
+def sentence(text: str) -> str:
+    """Text as a sentence: a capital, and a full stop."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 

@@ -47,9 +47,7 @@ class Exact(Solver):
             InputError: another loss than squared, numbers that are not finite, or no rows.
         """
         if not isinstance(objective.loss, Squared):
-            raise InputError(
-                f'The exact solver needs loss="squared", not {objective.loss.name!r}, which takes solver="sgd".'
-            )
+            raise InputError(f'The exact solver is for squared loss, not {objective.loss.name}: use solver="auto".')
         rung, blocks = self._rung(source)
         moments = yield from _sum(source, blocks, rung, 1)
         again = self.precision == "auto" and source.rereadable

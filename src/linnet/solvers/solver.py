@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from linnet.block import Float64s
+from linnet.block import Block, Float64s
 from linnet.objective import Objective
 from linnet.sources.source import Source
 from linnet.status import Status
 
 if TYPE_CHECKING:
+    from linnet.losses import Loss
     from linnet.moments import Moments
     from linnet.solution import Solution
     from linnet.solvers.survey import Survey
@@ -40,6 +41,9 @@ class Step:
         history: on that step, one record an epoch or, for long runs, fewer.
         survey: on that step, what is known of the rows beside the weights.
         squares: on that step, the weighted mean of the squared residuals.
+        settled: on that step, the loss with what was estimated from the rows filled in; None if nothing was.
+        gap: on that step, by how much at most the objective lies above its minimum, relative to it; None if not known.
+        sample: on that step, many of the rows at random, where all of them would have to be read from files again.
     """
 
     epoch: int
@@ -58,6 +62,9 @@ class Step:
     history: tuple[dict[str, float], ...] = ()
     survey: Survey | None = None
     squares: float | None = None
+    settled: Loss | None = None
+    gap: float | None = None
+    sample: Block | None = None
 
 
 class Solver(ABC):

@@ -57,6 +57,7 @@ class ArraySource(Source):
             check_weight(self._weight, lambda row: f"row {row + 1:,}")
         self.rows = rows
         self.target = target
+        self._latest: tuple[int, NDArray[np.intp] | None] = (0, None)
         most = BLOCK_VALUES if as_float(self._X[:0]).dtype == self._X.dtype and missing == "error" else COPIED_VALUES
         self._block_rows = block_rows or max(1024, most // d)
         design = Design.numbers([f"x{j + 1}" for j in range(d)], missing, from_array=True)
@@ -75,11 +76,13 @@ class ArraySource(Source):
             X = as_float(self._X[part])
             y = as_float(self._y[part])
             weight = None if self._weight is None else self._weight[part]
+            self._latest = i, None
             if self.design.missing != "error":
                 X = filled(X, self.design)
                 kept = ~(np.isnan(X).any(axis=1) | np.isnan(y))
                 if not kept.all():
                     self.dropped += int(kept.size - kept.sum())
+                    self._latest = i, np.flatnonzero(kept)
                     X, y, weight = X[kept], y[kept], None if weight is None else weight[kept]
             yield Block(X, y, weight, i)
         if self.dropped == n:
@@ -92,8 +95,9 @@ class ArraySource(Source):
         return Block(self._X, as_float(self._y), self._weight)
 
     def where(self, row: int) -> str:
-        """`row 17`; when rows were dropped from the block, only that it is at or after it."""
-        return f"row {row + 1:,}" if not self.dropped else f"row {row + 1:,} or, as rows were dropped, soon after"
+        """How a message names a row of the latest block: `row 17`, rows that were dropped counted too."""
+        start, kept = self._latest
+        return f"row {(row if kept is None else start + int(kept[row - start])) + 1:,}"
 
 
 def prediction_block(data: Any, design: Design) -> Block:

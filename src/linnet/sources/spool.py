@@ -117,8 +117,8 @@ class Spool:
             if self._filled == self._latest.rows:
                 self._make_room(block)
             take = min(block.rows - at, self._latest.rows - self._filled)
-            new = _part(self._latest, slice(self._filled, self._filled + take))
-            _copy(_part(block, slice(at, at + take)), new)
+            new = self._latest.part(slice(self._filled, self._filled + take))
+            _copy(block.part(slice(at, at + take)), new)
             self._note(new)
             self._filled += take
             at += take
@@ -187,7 +187,7 @@ class Spool:
             order, piece = _order(self.rows, shuffle, rng)
             if skip < self.rows:
                 block = self._latest
-                yield Window(block if block.rows == self.rows else _part(block, slice(self.rows)), order, piece, skip)
+                yield Window(block if block.rows == self.rows else block.part(slice(self.rows)), order, piece, skip)
 
     def sample(self, rows: int) -> Block:
         """Copies in float64 of about so many rows, at even distances; all rows if they are fewer.
@@ -201,7 +201,7 @@ class Spool:
         found = _room(self._latest, count)
         for k, row in enumerate(chosen[:count].tolist()):
             assert self._file is not None
-            self._read(self._file, row // self._segment, row % self._segment, _part(found, slice(k, k + 1)))
+            self._read(self._file, row // self._segment, row % self._segment, found.part(slice(k, k + 1)))
         rest = _each(self._latest, lambda array: array[chosen[count:] - behind])
         arrays = [np.concatenate(both, dtype=np.float64) for both in zip(_arrays(found), _arrays(rest), strict=True)]
         return Block(arrays[0], arrays[1], arrays[2] if self.weighted else None)
@@ -241,11 +241,11 @@ class Spool:
             return
         whole = self._filled - self._filled % self._segment
         for i in range(0, whole, self._segment):
-            self._write(_part(self._latest, slice(i, i + self._segment)))
-        rest = _part(self._latest, slice(whole, self._filled))
+            self._write(self._latest.part(slice(i, i + self._segment)))
+        rest = self._latest.part(slice(whole, self._filled))
         if rest.rows or self._filled > self._segment:  # a minibatch that is larger than memory may be is held there
             self._latest = _room(like, self._segment if whole else min(self._segment, 2 * rest.rows))
-            _copy(rest, _part(self._latest, slice(rest.rows)))
+            _copy(rest, self._latest.part(slice(rest.rows)))
         self._filled = rest.rows
 
     def _open(self) -> FileIO:
@@ -302,9 +302,9 @@ class Spool:
         """Fill `out` with segments of the file, and with the rows behind it if there is room for them."""
         at = 0
         for segment in segments.tolist():
-            self._read(file, segment, 0, _part(out, slice(at, at + self._segment)))
+            self._read(file, segment, 0, out.part(slice(at, at + self._segment)))
             at += self._segment
-        _copy(_part(self._latest, slice(out.rows - at)), _part(out, slice(at, None)))
+        _copy(self._latest.part(slice(out.rows - at)), out.part(slice(at, None)))
         return out
 
     def _from_file(self, file: FileIO, shuffle: Shuffle, rng: np.random.Generator, skip: int) -> Iterator[Window]:
@@ -327,7 +327,7 @@ class Spool:
         with ThreadPoolExecutor(1, "linnet-reader") as reader:  # which waits for its end, however this one ends
 
             def start(k: int) -> Future[Block]:
-                return reader.submit(self._gather, file, parts[k], _part(rooms[k % len(rooms)], slice(sizes[k])))
+                return reader.submit(self._gather, file, parts[k], rooms[k % len(rooms)].part(slice(sizes[k])))
 
             coming = start(first)
             for k in range(first, len(parts)):
@@ -356,11 +356,6 @@ def _arrays(block: Block) -> tuple[Floats, ...]:
 def _each(block: Block, change: Callable[[Any], Any]) -> Block:
     """The same done to X, y and the weights."""
     return Block(change(block.X), change(block.y), None if block.weight is None else change(block.weight))
-
-
-def _part(block: Block, rows: slice) -> Block:
-    """Some rows of a block, as views."""
-    return _each(block, lambda array: array[rows])
 
 
 def _room(like: Block, rows: int) -> Block:

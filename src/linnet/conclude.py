@@ -1,0 +1,233 @@
+"""From the last Step of a run to the Fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from linnet.block import Float64s
+from linnet.design import Design
+from linnet.fitted import Fit
+from linnet.inference import Uncertainty, f_upper
+from linnet.losses import Squared
+from linnet.normal import EXTREMES
+from linnet.objective import Objective
+from linnet.solution import Solution
+from linnet.solvers.exact import Exact
+from linnet.solvers.solver import Step
+from linnet.solvers.survey import CLOSE
+from linnet.status import Status
+
+if TYPE_CHECKING:
+    from linnet.sandwich import Assessment
+
+SHOWN = 5  # dependencies spelled out before the rest is only counted
+
+
+def conclude(
+    last: Step,
+    objective: Objective,
+    design: Design,
+    target: str,
+    *,
+    errors: str = "classical",
+    uncertainty: Uncertainty | None = None,
+    assessment: Assessment | None = None,
+    optimum: Step | None = None,
+    solver: str = Exact.name,
+    n_dropped: int = 0,
+    passes: int = 1,
+) -> Fit:
+    """The Fit that a run's last Step leaves.
+
+    Args:
+        last: the last Step.
+        objective: what the run lowered.
+        design: how columns became features.
+        target: name of the target.
+        errors: kind of standard errors.
+        uncertainty: these; with classical ones None, since the Step's Solution has them.
+        assessment: for other losses than squared, what was found out about the weights.
+        optimum: of a run that learned with such a loss, the last Step of the solver that finds its optimum.
+        solver: name of the solver.
+        n_dropped: rows left out because a value was missing.
+        passes: how many times the rows were read.
+    """
+    assert last.weights is not None
+    assert last.bias is not None
+    assert last.objective is not None
+    solution, survey, loss = last.solution, last.survey, last.settled or objective.loss
+    squared, d = isinstance(loss, Squared), last.weights.size
+    exact = survey.optimum if survey is not None else None
+    if optimum is not None:
+        exact = _coefficients(optimum)
+    judged = solution if squared or assessment is not None else None  # what rank and tests are told by
+    if judged is not None and squared and errors == "classical":
+        uncertainty = judged.uncertainty
+    if survey is not None:
+        n, centre, scale = survey.n, survey.centre, survey.scale
+        df = solution.df_residual if solution is not None else max(float(n - d - objective.intercept), 0.0)
+        assert last.squares is not None
+        unexplained = last.squares / scale[-1] ** 2 if 1e-150 < scale[-1] < 1e150 else math.nan
+        residual_sd = math.sqrt(last.squares * survey.total / df) if df > 0 else math.nan
+        centre_value = last.bias + float(centre[:-1] @ last.weights)
+    else:
+        assert solution is not None
+        n, centre, scale = solution.equations.n, solution.centre, solution.scale
+        df, unexplained, residual_sd = solution.df_residual, solution.unexplained, solution.residual_sd
+        centre_value = float(centre[-1])
+    r2 = 1.0 - unexplained
+    rank = judged.rank if judged is not None else 0
+    f = math.nan
+    if judged is not None and rank and df > 0 and not objective.l2 and (r2 >= 0 or not squared):
+        classical = squared and errors in ("classical", "none")
+        f = _ratio(r2 / rank, unexplained / df) if classical else _wald(judged, last.weights, uncertainty)
+    record = {"epoch": float(last.epoch), "rows": float(last.rows), "objective": last.objective}
+    return Fit(
+        names=design.names,
+        weights=last.weights,
+        bias=last.bias,
+        intercept=objective.intercept,
+        identified=np.ones(d, np.bool_) if judged is None else judged.identified,
+        bias_identified=True if judged is None else judged.bias_identified,
+        uncertainty=uncertainty if judged is not None else None,
+        centre=centre[:-1],
+        centre_value=centre_value,
+        scale=scale[:-1],
+        target_scale=float(scale[-1]),
+        n=n,
+        n_dropped=n_dropped,
+        df_residual=float(df),
+        objective=last.objective,
+        gap=math.nan if last.gap is None else last.gap,
+        residual_sd=residual_sd,
+        r2=r2,
+        adjusted_r2=1.0 - unexplained * (n - objective.intercept) / df if df > 0 else math.nan,
+        pseudo_r2=math.nan if assessment is None else _pseudo_r2(assessment, objective, last, optimum or last),
+        robust_scale=math.nan if assessment is None else assessment.robust_scale,
+        f_statistic=f,
+        f_p_value=f_upper(f, rank, df),
+        condition=math.nan if solution is None else solution.condition,
+        status=last.status or _status(last, solution),
+        notes=(
+            *_notes(judged, design.names, objective),
+            *(assessment.notes if assessment is not None else ()),
+            *(_farthest(last, optimum, uncertainty, design.names) if optimum is not None else ()),
+            *last.notes,
+        ),
+        solver=solver,
+        precision="float64" if solution is None else solution.equations.precision,
+        passes=passes,
+        exact=exact,
+        settings=dict(last.settings),
+        history=last.history or (record,),
+        target=target,
+        loss=loss.name,
+        errors=errors,
+        l2=objective.l2,
+        design=design,
+    )
+
+
+def _coefficients(step: Step) -> Float64s:
+    """[bias, weights] of a last Step, (d+1,)."""
+    assert step.weights is not None
+    return np.asarray(np.r_[step.bias, step.weights])
+
+
+def _pseudo_r2(assessment: Assessment, objective: Objective, last: Step, optimum: Step) -> float:
+    """That of the optimum, brought to the loss of weights that were learned."""
+
+    def loss(step: Step) -> float:
+        assert step.weights is not None
+        assert step.objective is not None
+        return step.objective - objective.penalty(step.weights)
+
+    least = loss(optimum)
+    return 1.0 - (1.0 - assessment.pseudo_r2) * (loss(last) / least) if least > 0 else assessment.pseudo_r2
+
+
+def _farthest(last: Step, optimum: Step, uncertainty: Uncertainty | None, names: tuple[str, ...]) -> Iterator[str]:
+    """Which learned weight is farthest from its optimum, if that is more than small beside its standard error."""
+    if uncertainty is None:
+        return
+    sd = np.r_[uncertainty.sd[0], uncertainty.sd[2:]]
+    away = np.abs(_coefficients(last) - _coefficients(optimum))
+    far: Float64s = np.divide(away, sd, out=np.zeros_like(sd), where=sd > 0)
+    worst = int(np.argmax(far))
+    if far[worst] > CLOSE:
+        name = f"`{names[worst - 1]}`" if worst else "the intercept"
+        yield f"{name} is {far[worst]:.2g} standard errors from its exact value"
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b > 0 else math.inf
+
+
+def _wald(solution: Solution, weights: Float64s, uncertainty: Uncertainty | None) -> float:
+    """The F statistic of any other covariance: its Wald statistic over the number of independent weights."""
+    if uncertainty is None:
+        return math.nan
+    sd = uncertainty.sd[2:]
+    if not sd.any() and weights.any():
+        return math.inf
+    t: Float64s = np.divide(weights, sd, out=np.zeros_like(sd), where=sd > 0)
+    inverse = np.linalg.pinv(uncertainty.correlation[2:, 2:], rcond=1e-12, hermitian=True)
+    return float(t @ inverse @ t) / solution.rank
+
+
+def _status(last: Step, solution: Solution | None) -> Status:
+    """How an exact run ended."""
+    assert solution is not None
+    if not last.precise:
+        return Status.IMPRECISE
+    if solution.dependencies:
+        return Status.RANK_DEFICIENT
+    if not solution.df_residual > 0:
+        return Status.SATURATED
+    return Status.PERFECT if solution.residual == 0 else Status.SOLVED
+
+
+def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objective) -> Iterator[str]:
+    """What a reader must know beside the numbers."""
+    if solution is None:
+        if not isinstance(objective.loss, Squared):
+            yield (
+                f"standard errors for {objective.loss.name} loss need more passes over these rows than a run of SGD, "
+                "and columns few enough for their Moments"
+            )
+        return
+    for column, coefficients, constant in solution.dependencies[:SHOWN]:
+        yield _dependency(names, column, coefficients, constant, objective.intercept)
+    if len(solution.dependencies) > SHOWN:
+        yield f"and {len(solution.dependencies) - SHOWN:,} more columns are not separately identifiable"
+    if not solution.df_residual > 0:
+        yield f"{solution.equations.n:,} rows leave nothing to estimate standard errors from: add rows or drop features"
+    if objective.l2:
+        yield "l2 pulls the weights towards 0: standard errors tell their spread, not that bias"
+
+
+def _dependency(names: tuple[str, ...], column: int, coefficients: Float64s, constant: float, intercept: bool) -> str:
+    """`a` = 2·`b` + 3: not separately identifiable."""
+    used = np.flatnonzero(coefficients)
+    if not used.size:
+        if intercept:
+            return (
+                f"`{names[column]}` is constant ({constant:.6g}): it cannot be told from the intercept, its weight is 0"
+            )
+        return f"`{names[column]}` is 0 throughout: its weight cannot be told, it is set to 0"
+    terms = ""
+    for j in used[:6]:
+        c = float(coefficients[j])
+        size = "" if math.isclose(abs(c), 1.0, rel_tol=1e-9) else f"{abs(c):.6g}·"
+        size = "…·" if abs(c) in EXTREMES else size  # beyond float64's range
+        sign = (" - " if c < 0 else " + ") if terms else ("-" if c < 0 else "")
+        terms += f"{sign}{size}`{names[j]}`"
+    if used.size > 6:
+        terms += f" + {used.size - 6:,} more terms"
+    if constant:
+        terms += f" {'-' if constant < 0 else '+'} {abs(constant):.6g}"
+    return f"`{names[column]}` = {terms}: not separately identifiable"

@@ -1,0 +1,145 @@
+"""What several Fits say side by side: as a table of plain text that reads well in 80 columns, and as plain values."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from linnet.table import DASH, ROWS, WIDTH, bound, bullets, method, number, rows_used, sentence, shorten, wrap
+from linnet.table import to_dict as fit_to_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from linnet.fits import Fits
+
+LABEL, NAME = 12, 24  # cells that a label and a feature's name may take
+SHOWN = ROWS // 2  # weights, of two lines each
+Row = tuple[str, list[str]]  # a name, and a cell for each fit
+
+
+def render(fits: Fits) -> str:
+    """The table that `print(fits)` shows: a row for each weight and a column for each fit, standard errors below.
+
+    As many fits as 80 columns hold stand beside one another, the others follow below.
+
+    Args:
+        fits: the fits.
+
+    Returns:
+        Lines of at most 80 cells (a wide character takes two), without a final newline.
+    """
+    parts = [_header(fits), *_blocks(fits), _sentences(fits)]
+    return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts)
+
+
+def to_dict(fits: Fits, level: float = 0.95) -> dict[str, Any]:
+    """What the fits say as values that JSON knows: numbers that are not finite become None.
+
+    Args:
+        fits: the fits.
+        level: of the intervals, between 0 and 1.
+
+    Returns:
+        `target`, `n`, `converged` (whether all are), `notes`, and under `fits`, by label, what `Fit.to_dict` gives.
+
+    Raises:
+        InputError: `level` is not between 0 and 1.
+    """
+    return {
+        "target": fits.target,
+        "n": fits.n,
+        "converged": fits.converged,
+        "notes": list(fits.notes),
+        "fits": {label: fit_to_dict(fit, level) for label, fit in zip(fits.labels, fits, strict=True)},
+    }
+
+
+def _header(fits: Fits) -> list[str]:
+    """What is true of all fits; what is not, stands below the weights."""
+    first, *others = fits
+    said = [f"{fit.loss} loss" for fit in fits]
+    told = said[:1] if len(set(said)) == 1 else [f"{len(fits)} losses"]
+    told += [part for part in method(first) if all(part in method(other) for other in others)]
+    return [shorten(f"Linear regression of {fits.target}", WIDTH), rows_used(first), *wrap(" · ".join(told))]
+
+
+def _blocks(fits: Fits) -> Iterator[list[str]]:
+    """The weights and what sums up each fit, as many fits beside one another as there is room for."""
+    from rich.cells import cell_len
+
+    heads = [shorten(label, LABEL) for label in fits.labels]
+    weights, facts = list(_weights(fits)), list(_facts(fits))
+    if any(fit.uncertainty is not None for fit in fits):  # a weight's last digit stands above that of (its error)
+        heads = [f"{head} " for head in heads]
+        facts = [(name, [f"{cell} " for cell in cells]) for name, cells in facts]
+    rows = [*weights, *facts]
+    width = min(max(cell_len(name) for name, _ in rows), NAME)
+    column = 2 + max(cell_len(cell) for cell in (*heads, *(cell for _, cells in rows for cell in cells)))
+    beside = min(max((WIDTH - width) // column, 1), len(fits))
+    beside = math.ceil(len(fits) / math.ceil(len(fits) / beside))  # about as many in each block
+    left = len(fits.names) - SHOWN
+
+    for start in range(0, len(fits), beside):
+        part = slice(start, start + beside)
+        lines = []
+        for name, cells in (("", heads), *rows):
+            label = shorten(name, width)
+            filled = [" " * (column - cell_len(cell)) + cell for cell in cells[part]]
+            lines.append(label + " " * (width - cell_len(label)) + "".join(filled))
+        rule = "─" * (width + column * len(heads[part]))
+        below = [f"and {left:,} more: to_dict() and --json give all of them"] if left > 0 else []
+        yield [lines[0], rule, *lines[1 : 1 + len(weights)], rule, *below, *lines[1 + len(weights) :]]
+
+
+def _weights(fits: Fits) -> Iterator[Row]:
+    """A row for each weight and, below it, one for its standard errors, in as many decimals as the smallest needs."""
+    first = 0 if any(fit.intercept for fit in fits) else 1
+    sure = any(fit.uncertainty is not None for fit in fits)
+    columns = [
+        (fit.coefficients.tolist(), [fit.bias_std_error if fit.intercept else math.nan, *fit.std_errors.tolist()])
+        for fit in fits
+    ]
+    for j, name in list(enumerate(["intercept", *fits.names[:SHOWN]]))[first:]:
+        weights, errors = [weights[j] for weights, _ in columns], [errors[j] for _, errors in columns]
+        known = [error for error in errors if error > 0 and math.isfinite(error)]
+        decimals = max(2 - math.floor(math.log10(min(known))), 0) if known else -1
+        if 0 <= decimals <= 8 and max(map(abs, [*weights, *known])) < 1e7:
+            yield name, [f"{weight:z.{decimals}f}" + " " * sure for weight in weights]
+            said = [f"{error:.{decimals}f}" if math.isfinite(error) else number(error) for error in errors]
+        else:
+            yield name, [number(weight) + " " * sure for weight in weights]
+            said = [number(error, 3) for error in errors]
+        if sure:
+            yield "", ["" if math.isnan(error) else f"({text})" for error, text in zip(errors, said, strict=True)]
+
+
+def _facts(fits: Fits) -> Iterator[Row]:
+    """What sums up each fit; least squares and the other losses are summed up by different things."""
+    squared = [fit.loss == "squared" for fit in fits]
+    if any(squared):
+        yield "R²", [number(fit.r2, 4) if fit.loss == "squared" else DASH for fit in fits]
+        yield "residual sd", [number(fit.residual_sd, 4) if fit.loss == "squared" else DASH for fit in fits]
+    if not all(squared):
+        yield "pseudo-R²", [number(fit.pseudo_r2, 4) for fit in fits]
+        yield "robust scale", [number(fit.robust_scale, 4) for fit in fits]
+    deltas = [fit.settings.get("delta", math.nan) for fit in fits]
+    if any(isinstance(delta, float) and delta > 0 for delta in deltas):
+        yield "delta", [number(delta, 4) if isinstance(delta, float) else DASH for delta in deltas]
+    if not all(math.isnan(fit.gap) for fit in fits):
+        yield "gap, at most", [bound(fit.gap) for fit in fits]
+    if len({fit.errors for fit in fits}) > 1:
+        yield "errors", [fit.errors for fit in fits]
+
+
+def _sentences(fits: Fits) -> list[str]:
+    """How the fits ended, and what else is to be known; with the labels of those concerned, unless that is all."""
+    said: dict[str, list[str]] = {}
+    for about in ([fit.status.text] for fit in fits), (fit.notes for fit in fits):
+        for label, texts in zip(fits.labels, about, strict=True):
+            for text in dict.fromkeys(texts):
+                said.setdefault(text, []).append(label)
+    told = [text if len(of) == len(fits) else f"({', '.join(of)}) {sentence(text)}" for text, of in said.items()]
+    alike = len({fit.status for fit in fits}) == 1
+    first = wrap(sentence(told.pop(0))) if alike else []
+    return [*first, *bullets([*fits.notes, *told])]

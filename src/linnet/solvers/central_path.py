@@ -1,0 +1,217 @@
+"""The central path: from weights anywhere to nearly optimal ones, for absolute and quantile loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from linnet import interior_kernels as kernels
+from linnet.block import Float64s
+from linnet.moments import one_thread_blas, thread_count
+
+T = TypeVar("T")
+
+CHUNK = 16 * kernels.TILE
+"""Rows that one thread takes at a time; a fixed number, so that sums do not depend on how many threads there are."""
+LIMIT = 1e-9
+"""Relative gap from which rounding may be what lets it fall no further."""
+OFF = 0.01
+"""Room that a multiplier has left, relative to its row's weight, from which its row may lie on the plane."""
+ITERATIONS = 200
+FEW = 5
+"""Iterations within which no path ends."""
+JITTER = 1e-15
+"""Share by which the diagonal is raised, for equations that rounding would make indefinite."""
+SHORT = 0.99995
+"""Share of the way to the nearest bound that a step goes (Portnoy and Koenker 1997)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Σ wᵢ·(quantile loss of rᵢ) + weightsᵀ·penalty·weights/2, for r = y - Zᵀ·weights.
+
+    Attributes:
+        Z: (p, n), each feature contiguous, brought to a basis in which its Gram matrix is about the identity.
+        y: (n,).
+        w: (n,), above 0.
+        q: the quantile.
+        penalty: (p, p), symmetric, or None.
+    """
+
+    Z: Float64s
+    y: Float64s
+    w: Float64s
+    q: float
+    penalty: Float64s | None = None
+
+    def value(self, r: Float64s) -> float:
+        """The loss of residuals (n,), without the penalty."""
+        return float(self.w @ np.maximum(self.q * r, (self.q - 1.0) * r))
+
+
+def typical(r: Float64s, inside: Float64s) -> float:
+    """The median size of residuals (n,) of rows off the plane: those with multipliers not far inside their bounds."""
+    every = max(1, r.size // 4096)
+    size = np.abs(r[::every])
+    off = size[inside[::every] < OFF]
+    return max(float(np.median(off if off.size else size)), 1e-290)
+
+
+@dataclass(frozen=True, eq=False)
+class Central:
+    """A point near the end of the path.
+
+    Attributes:
+        weights: (p,).
+        below: (n,), s = q·w - a, what a row's multiplier a has left below its upper bound,
+        above: (n,), t = a + (1-q)·w, and above its lower one.
+        r: (n,), residuals.
+        gap: of loss and dual.
+        iterations: how many it took.
+    """
+
+    weights: Float64s
+    below: Float64s
+    above: Float64s
+    r: Float64s
+    gap: float
+    iterations: int
+
+
+def central(problem: Problem, start: Float64s, near: float) -> Central:
+    """Follow the central path by Mehrotra's predictor and corrector.
+
+    The Frisch-Newton method of Portnoy and Koenker (1997), Statistical Science 12, 279-300, section 4, with bounds on
+    the multipliers by row weights, and a ridge penalty in the weights' equations.
+
+    Args:
+        problem: what to minimise.
+        start: (p,), weights to begin with.
+        near: gap to come to, relative to the loss of a residual of usual size.
+    """
+    path = _Path(problem, start)
+    before = math.inf
+    iteration = 0
+    with path.threads, one_thread_blas():
+        while iteration < ITERATIONS:
+            iteration += 1
+            H, rest, complementarity, gap = path.equations()
+            if iteration > FEW:  # by then most residuals are about as large as they will be
+                size = path.size()
+                if gap < near * size and complementarity < near * size:
+                    break
+                if gap > before / 2 and gap < LIMIT * size:  # rounding lets it come no nearer
+                    break
+            before = gap
+            if not path.step(H, rest):
+                break
+    state = path.state
+    return Central(path.beta, state[kernels.S], state[kernels.T], problem.y - path.beta @ problem.Z, gap, iteration)
+
+
+class _Path:
+    """Where on the path one is: the weights, and the state of each row as the kernels hold it."""
+
+    def __init__(self, problem: Problem, start: Float64s) -> None:
+        Z, y, w, q = problem.Z, problem.y, problem.w, problem.q
+        p, n = Z.shape
+        self.Z, self.q = Z, q
+        self.beta = np.array(start, dtype=np.float64)
+        self.penalty = np.zeros((p, p)) if problem.penalty is None else problem.penalty
+        self.state = np.zeros((8, n))
+        self.taken = np.zeros(3)
+        r = y - self.beta @ Z
+        apart = 0.1 * max(float(np.abs(r).mean()), 1e-290)
+        self.state[kernels.Y], self.state[kernels.W] = y, w
+        self.state[kernels.S], self.state[kernels.T] = q * w, (1.0 - q) * w
+        self.state[kernels.U], self.state[kernels.V] = np.maximum(r, 0.0) + apart, np.maximum(-r, 0.0) + apart
+        self.chunks = [(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
+        count = min(thread_count(), len(self.chunks))
+        self.pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    @property
+    def threads(self) -> AbstractContextManager[object]:
+        """The threads, to be ended after the last step."""
+        return nullcontext() if self.pool is None else self.pool
+
+    def size(self) -> float:
+        """What the loss would be, were the farthest rows, which decide nothing, not farther than most."""
+        S, T, U, V, W = (self.state[i] for i in (kernels.S, kernels.T, kernels.U, kernels.V, kernels.W))
+        return float(W.sum()) * typical(U - V, np.minimum(S, T) / W)
+
+    def equations(self) -> tuple[Float64s, Float64s, float, float]:
+        """Take the step that was found, and sum up the next one's equations.
+
+        Returns:
+            Their matrix (p, p) and right side (p,), the complementarity, and the gap.
+        """
+        p = self.beta.size
+        k = -(-(p + 1) // 4) * 4
+
+        def sum_up(start: int, stop: int) -> tuple[Float64s, Float64s]:
+            gram, sums, work = np.zeros((k, k)), np.zeros(2), np.zeros((k, kernels.TILE))
+            kernels.equations(self.Z, self.state, self.q, self.beta, self.taken, start, stop, work, gram, sums)
+            return gram, sums
+
+        parts = self._over(sum_up)
+        gram = sum((part[0] for part in parts[1:]), parts[0][0])
+        complementarity, gap = sum((part[1] for part in parts[1:]), parts[0][1])
+        H = np.triu(gram[:p, :p] + self.penalty)
+        H.flat[:: p + 1] *= 1.0 + JITTER
+        return H, gram[:p, p] - self.penalty @ self.beta, float(complementarity), float(gap)
+
+    def step(self, H: Float64s, rest: Float64s) -> bool:
+        """Find the next step, by a first direction and its correction; False where rounding allows none."""
+        factor, info = dpotrf(H)
+        if info:
+            return False
+        first, _ = dpotrs(factor, rest)
+        if not np.isfinite(first).all():
+            return False
+        p, n = self.Z.shape
+
+        def look_ahead(start: int, stop: int) -> tuple[Float64s, Float64s]:
+            sides, sums = np.zeros((2, p)), np.array([np.inf, np.inf, 0.0, 0.0, 0.0, 0.0])
+            work = np.empty((2, kernels.TILE))
+            kernels.foresee(self.Z, self.state, self.beta, first, start, stop, work, sides, sums)
+            return sides, sums
+
+        parts = self._over(look_ahead)
+        far, wide = self._shortened(np.min([sums[:2] for _, sums in parts], axis=0))
+        now, by_far, by_wide, by_both = np.sum([sums[2:] for _, sums in parts], axis=0)
+        ahead = now + far * by_far + wide * by_wide + far * wide * by_both
+        mu = float((ahead / now) ** 3 * now / (2 * n))
+        mean, second = np.sum([sides for sides, _ in parts], axis=0)
+        direction, _ = dpotrs(factor, rest - mu * mean + second)
+        if not np.isfinite(direction).all():
+            return False
+
+        def how_far(start: int, stop: int) -> Float64s:
+            ends = np.array([np.inf, np.inf])
+            kernels.reach(self.Z, self.state, self.beta, direction, mu, start, stop, ends)
+            return ends
+
+        far, wide = self._shortened(np.min(self._over(how_far), axis=0))
+        self.taken[:] = far, wide, mu
+        self.beta = self.beta + far * direction
+        return True
+
+    def _shortened(self, ends: Float64s) -> tuple[float, float]:
+        """How far to go for residuals and for multipliers, where their bounds are that far."""
+        far, wide = np.minimum(SHORT * ends, 1.0)
+        if self.penalty.any():  # then the equations hold both together
+            far = wide = min(far, wide)
+        return float(far), float(wide)
+
+    def _over(self, work: Callable[[int, int], T]) -> list[T]:
+        """Do work on all rows, chunk by chunk."""
+        if self.pool is None:
+            return [work(*chunk) for chunk in self.chunks]
+        return list(self.pool.map(lambda chunk: work(*chunk), self.chunks))

@@ -1,0 +1,207 @@
+"""The exact corner: from the end of the central path to weights that pass through as many rows as there are weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Float64s
+from linnet.solvers.central_path import Central, Problem, central, typical
+
+ROUNDING = 2.0**-46
+"""Residual, relative to what it is the difference of, that is rounding: such a row lies on the plane."""
+STRICT = 1e-8
+"""How far inside its bounds, relative to its weight, a multiplier of a unique optimum lies."""
+SHARE = 1e-11
+"""Relative gap from which a corner is taken to be the wrong one."""
+NEAR = 1e-12, 1e-16, 1e-22, 1e-28
+"""Ends of the path that are tried: a nearer one where a few rows so far out that they decide nothing hide the rest."""
+PIVOTS = 40
+"""Exchanges of rows that are tried for each weight."""
+
+
+@dataclass(frozen=True, eq=False)
+class Corner:
+    """The optimum.
+
+    Attributes:
+        weights: (p,).
+        r: (n,), residuals, those of the rows passed through being 0.
+        a: (n,), multipliers: q·w above the plane, -(1-q)·w below, between them on it.
+        value: the objective, not divided by the weights' sum.
+        gap: by how much at most that lies above the minimum.
+        unique: whether no other weights reach it.
+        iterations: of the path, and exchanges of rows after it.
+    """
+
+    weights: Float64s
+    r: Float64s
+    a: Float64s
+    value: float
+    gap: float
+    unique: bool
+    iterations: int
+
+    def certain(self, problem: Problem) -> bool:
+        """Whether the gap is nothing beside what the loss would be, were the farthest rows not farther than most."""
+        off = np.abs(self.r[self.r != 0])
+        return self.gap <= SHARE * float(problem.w.sum()) * (float(np.median(off)) if off.size else 1e-290)
+
+
+def solve(problem: Problem, start: Float64s) -> Corner:
+    """The optimum, with its certificate.
+
+    Args:
+        problem: what to minimise.
+        start: (p,), weights to begin with.
+    """
+    best: Corner | None = None
+    for near in NEAR:
+        found = corner(problem, central(problem, start, near))
+        if best is None or found.gap < best.gap:
+            best = found
+        if best.certain(problem):
+            break
+    assert best is not None
+    return best
+
+
+def corner(problem: Problem, central: Central) -> Corner:
+    """The corner that the path leads to, by its strict complementarity: a row's multiplier or its residual vanishes.
+
+    Where the optimum is not unique, one corner of the optimal face. Whether it is optimal is told by the gap to the
+    dual at these very weights, with multipliers that satisfy the dual's equations; a corner that is not, which can
+    happen where rows nearly lie on the plane, is left by exchanges of rows, as in the simplex method of Barrodale and
+    Roberts (1973), SIAM Journal on Numerical Analysis 10, 839-848.
+    """
+    inside = np.minimum(central.below, central.above) / problem.w
+    on = np.flatnonzero(inside > np.abs(central.r) / typical(central.r, inside))
+    if problem.penalty is not None:
+        return _penalised(problem, central, on)
+    basis, beta = _basis(problem, central, on)
+    best: Corner | None = None
+    for exchange in range(PIVOTS * problem.Z.shape[0]):
+        beta = _through(problem, basis, beta)
+        here = _judged(problem, central, beta, basis, central.iterations + exchange)
+        if best is None or here.value < best.value or here.gap < best.gap:
+            best = here
+        if here.certain(problem) or basis.size < beta.size:
+            break
+        entering = _exchange(problem, here.r, basis)
+        if entering is None:
+            break
+        basis = entering
+    assert best is not None
+    return best
+
+
+def _basis(problem: Problem, central: Central, on: NDArray[np.intp]) -> tuple[NDArray[np.intp], Float64s]:
+    """As many independent rows as there are weights, beginning with those `on` the plane."""
+    from scipy.linalg import qr
+
+    Z, p = problem.Z, problem.Z.shape[0]
+    basis = np.empty(0, np.intp)
+    if on.size:
+        R, order = qr(Z[:, on], mode="r", pivoting=True)
+        size = np.abs(R.diagonal())
+        basis = on[order[: int(np.count_nonzero(size > 1e-9 * size[0]))]]
+    beta, r = central.weights, central.r.copy()
+    while basis.size < p:  # the optimum is not unique: along its face to the nearest row, until no way is left
+        free = np.linalg.qr(Z[:, basis], mode="complete")[0][:, basis.size] if basis.size else np.eye(p)[0]
+        along = free @ Z
+        along[np.abs(along) <= np.maximum(1e-9 * np.abs(along).max(), 1e-12 * np.abs(Z).max(axis=0))] = 0.0
+        along[basis] = 0.0
+        way = np.divide(r, along, out=np.full_like(r, np.inf), where=along != 0)
+        nearest = int(np.argmin(np.abs(way)))
+        if not np.isfinite(way[nearest]):  # rows that leave a direction open altogether
+            break
+        beta = beta + way[nearest] * free
+        r -= way[nearest] * along
+        basis = np.append(basis, nearest)
+    return basis, beta
+
+
+def _through(problem: Problem, basis: NDArray[np.intp], beta: Float64s) -> Float64s:
+    """The weights that pass through the rows of a basis; the nearest to `beta` if these are too few."""
+    rows, y = problem.Z[:, basis].T, problem.y[basis]
+    if basis.size == beta.size:
+        return np.asarray(np.linalg.solve(rows, y), dtype=np.float64)
+    return np.asarray(beta + np.linalg.lstsq(rows, y - rows @ beta, rcond=None)[0], dtype=np.float64)
+
+
+def _judged(problem: Problem, central: Central, beta: Float64s, basis: NDArray[np.intp], iterations: int) -> Corner:
+    """These weights with multipliers that satisfy the dual's equations, and the gap between the two."""
+    Z, y, w, q = problem.Z, problem.y, problem.w, problem.q
+    r = y - beta @ Z
+    size = np.abs(y) + np.abs(beta) @ np.abs(Z)
+    if problem.penalty is None and basis.size == beta.size:  # rounding of the rows passed through moves the others
+        maybe = np.flatnonzero(np.abs(r) <= ROUNDING * (size + size[basis].max(initial=0.0)))
+        size[maybe] += size[basis] @ np.abs(np.linalg.solve(Z[:, basis], Z[:, maybe]))
+    r[np.abs(r) <= ROUNDING * size] = 0.0
+    r[basis] = 0.0
+    pull = np.zeros(beta.size) if problem.penalty is None else problem.penalty @ beta
+    a = np.where(r > 0, q * w, np.where(r < 0, (q - 1.0) * w, q * w - central.below))
+    on = np.flatnonzero(r == 0)
+    room = np.maximum(np.minimum(central.below, central.above)[on], 1e-12 * w[on])
+    rest = pull - Z @ a
+    a[on] += room * np.linalg.lstsq(Z[:, on] * room, rest, rcond=1e-13)[0]
+    outside = np.maximum(np.maximum(a[on] - q * w[on], (q - 1.0) * w[on] - a[on]), 0.0)
+    a[on] = np.clip(a[on], (q - 1.0) * w[on], q * w[on])
+    value = problem.value(r) + 0.5 * float(beta @ pull)
+    # with the path's own multipliers, which satisfy the equations whatever the corner is
+    gap = float(np.maximum(r, 0.0) @ central.below + np.maximum(-r, 0.0) @ central.above)
+    if not outside.any():
+        gap = min(gap, float(np.abs(pull - Z @ a) @ np.abs(beta)))
+    strict = on[np.minimum(q * w[on] - a[on], a[on] + (1.0 - q) * w[on]) > STRICT * w[on]]
+    rows = Z[:, strict]
+    if problem.penalty is not None:
+        rows = np.hstack([rows, problem.penalty / max(float(np.abs(problem.penalty).max()), 1e-300)])
+    unique = rows.size > 0 and int(np.linalg.matrix_rank(rows, tol=1e-9 * float(np.abs(rows).max()))) == beta.size
+    return Corner(beta, r, a, value, gap, bool(unique), iterations)
+
+
+def _exchange(problem: Problem, r: Float64s, basis: NDArray[np.intp]) -> NDArray[np.intp] | None:
+    """The corner next to this one down the steepest edge; None if no edge leads down."""
+    Z, w, q = problem.Z, problem.w, problem.q
+    a = np.where(r >= 0, q * w, (q - 1.0) * w)
+    a[basis] = 0.0
+    inner = np.linalg.solve(Z[:, basis], -(Z @ a))
+    over, under = inner - q * w[basis], (q - 1.0) * w[basis] - inner
+    violation = np.maximum(over, under) / w[basis]
+    leaving = int(np.argmax(violation))
+    if violation[leaving] <= 1e-12:
+        return None
+    unit = np.zeros(basis.size)
+    unit[leaving] = -1.0 if over[leaving] > 0 else 1.0
+    along = np.linalg.solve(Z[:, basis].T, unit) @ Z  # residuals change by -t·along
+    along[basis] = 0.0
+    crossing = ((r > 0) | (r == 0)) & (along > 0) | (r < 0) & (along < 0)
+    rows = np.flatnonzero(crossing & (np.abs(along) > 1e-12))
+    if not rows.size:
+        return None
+    way = r[rows] / along[rows]
+    order = np.argsort(way, kind="stable")
+    rise = np.cumsum((w * np.abs(along))[rows[order]])
+    at = int(np.searchsorted(rise, violation[leaving] * w[basis[leaving]]))
+    if at == rows.size:
+        return None
+    changed = basis.copy()
+    changed[leaving] = rows[order[at]]
+    return changed
+
+
+def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corner:
+    """The optimum under a penalty, which passes through fewer rows than there are weights."""
+    Z, w, q = problem.Z, problem.w, problem.q
+    assert problem.penalty is not None
+    p, r = Z.shape[0], central.r
+    a = np.where(r > 0, q * w, (q - 1.0) * w)
+    a[on] = 0.0
+    rows = Z[:, on]
+    system = np.block([[problem.penalty, -rows], [rows.T, np.zeros((on.size, on.size))]])
+    beta = np.linalg.lstsq(system, np.r_[Z @ a, problem.y[on]], rcond=1e-14)[0][:p]
+    exact = _judged(problem, central, beta, on, central.iterations)
+    near = _judged(problem, central, central.weights, on[:0], central.iterations)
+    return exact if exact.gap <= near.gap and exact.value <= near.value * (1.0 + SHARE) else near

@@ -1,0 +1,177 @@
+"""InteriorPoint: the exact optimum of absolute and quantile loss, over few passes, with a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from linnet.block import Block, Float64s, InputError
+from linnet.losses import Absolute, Quantile
+from linnet.moments import PARALLEL, in_chunks
+from linnet.objective import Objective
+from linnet.solution import ldexp
+from linnet.solvers.central_path import Problem
+from linnet.solvers.frame import FirstPass, Frame, first_pass, sample_size
+from linnet.solvers.globs import Optimum, Plane, Seen, guess, optimum
+from linnet.solvers.solver import Solver, Step
+from linnet.sources.source import Source
+from linnet.status import Status
+
+ROUNDING = 2.0**-50
+"""Relative error of an objective's value, which no certificate can be below."""
+CERTAIN = 1e-10
+"""Relative gap that counts as solved."""
+
+
+@dataclass(frozen=True)
+class InteriorPoint(Solver):
+    """Absolute and quantile loss, solved to the corner in which d + 1 residuals are 0.
+
+    A Frisch-Newton interior-point method with Mehrotra's correction leads to the optimum, and one step to its exact
+    corner (Portnoy and Koenker 1997, Statistical Science 12, 279-300). Of many rows a sample is solved first. It tells
+    on which side of the plane most rows lie, so that only their sums matter; the few that it leaves undecided are
+    solved with those, and a pass over all rows verifies it, or finds which rows to decide anew. The optimum is thus the
+    same, whatever the number of rows, and of what does not fit into memory only the undecided ones are kept.
+
+    Attributes:
+        passes: passes over the rows at most; three or four are usual.
+    """
+
+    name: ClassVar[str] = "interior-point"
+    passes: int = 25
+
+    def __post_init__(self) -> None:
+        if self.passes < 3:
+            raise InputError(f"passes must be a whole number from 3 on, but is {self.passes!r}.")
+
+    def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
+        """Read the rows a few times; a Step for each block, then the optimum.
+
+        Raises:
+            InputError: another loss, rows that can be read only once, too many features, numbers that are not finite,
+                or no rows.
+        """
+        (last,) = yield from self.several([objective], source)
+        yield last
+
+    def several(self, objectives: Sequence[Objective], source: Source) -> Generator[Step, None, list[Step]]:
+        """As `steps`, for several quantiles of the same rows, which share the passes; their last Steps are returned."""
+        quantiles = [_quantile(objective) for objective in objectives]
+        l2 = objectives[0].l2
+        first = yield from first_pass(self.name, objectives[0], source)
+        sample = first.sample
+        free = not l2 or not first.solution.weights.any()
+        if first.solution.residual == 0 and free:
+            return [first.through(objective, vars(objective.loss)) for objective in objectives]
+        frame = Frame(first.solution, sample.block())
+        if not frame.coordinates.size:
+            return [_nothing(objective, first, source) for objective in objectives]
+        start = np.zeros(frame.coordinates.size)  # level at the median, which a row far out does not move
+        epoch = first.exact.epoch
+        kept = None if sample.complete or source.held() is not None else sample.block()
+        if sample.complete:
+            rows = sample.block()
+            Z, y, w = frame.coordinates.rows(rows)
+            found = [optimum(Problem(Z, y, w, q, frame.penalty(l2 / factor)), start) for q, factor in quantiles]
+            squares = [_squares(y - each.weights @ Z, w) for each in found]
+        else:
+            rows = sample.block(sample_size(sample.seen, frame.coordinates.size))
+            Z, y, w = frame.coordinates.rows(rows)
+            share = sample.seen / rows.rows
+            searches = []
+            for q, factor in quantiles:
+                penalty = frame.penalty(l2 / factor)
+                part = Problem(Z, y, w * share, q, penalty)
+                near = guess(part, start, sample.seen, frame.coordinates)
+                searches.append(Plane(frame.coordinates, q, penalty, near))
+            while not all(search.done for search in searches) and epoch < self.passes:
+                epoch += 1
+                yield from _round(epoch, [search for search in searches if not search.done], source)
+            found = [search.best for search in searches]
+            squares = [search.squares for search in searches]
+        return [
+            replace(_last(objective, first, frame, each, square, factor, epoch), sample=kept)
+            for objective, each, square, (_, factor) in zip(objectives, found, squares, quantiles, strict=True)
+        ]
+
+
+def _quantile(objective: Objective) -> tuple[float, float]:
+    """Which quantile a loss is, and how many times that quantile's loss it is."""
+    if isinstance(objective.loss, Absolute):
+        return 0.5, 2.0
+    if isinstance(objective.loss, Quantile):
+        return float(objective.loss.q), 1.0
+    raise InputError(
+        f'The interior-point solver is for absolute and quantile loss, not {objective.loss.name}: use solver="auto".'
+    )
+
+
+def _round(epoch: int, searches: Sequence[Plane], source: Source) -> Iterator[Step]:
+    """One pass over the rows; all searches look at each block."""
+
+    def look(part: Block) -> list[Seen]:
+        return [search.look(part) for search in searches]
+
+    for search in searches:
+        search.begin()
+    rows = 0
+    for count, block in enumerate(source.blocks(), 1):
+        for seen in in_chunks(block, look, PARALLEL):
+            for search, each in zip(searches, seen, strict=True):
+                search.take(each)
+        rows += block.rows
+        yield Step(epoch=epoch, step=count, rows=rows)
+    for search in searches:
+        search.conclude()
+
+
+def _squares(r: Float64s, w: Float64s) -> float:
+    """Σ w·r², infinite where that is too large."""
+    with np.errstate(over="ignore"):
+        return float(w @ (r * r))
+
+
+def _nothing(objective: Objective, first: FirstPass, source: Source) -> Step:
+    """The last Step where no feature varies and there is no bias: all weights are 0."""
+    exact = first.exact
+    assert exact.weights is not None
+    assert exact.objective is not None
+    value = objective.of(source, exact.weights, 0.0)
+    survey, settings = first.survey(objective), vars(objective.loss)
+    passes = exact.epoch + 1
+    return replace(
+        exact, epoch=passes, objective=value, gap=0.0, survey=survey, squares=2 * exact.objective, settings=settings
+    )
+
+
+def _last(
+    objective: Objective, first: FirstPass, frame: Frame, found: Optimum, squares: float, factor: float, epoch: int
+) -> Step:
+    """The last Step of one quantile."""
+    survey = first.survey(objective)
+    weights, bias = frame.weights(found.weights)
+    value = factor * ldexp(found.value / survey.total, frame.power)
+    gap = max(found.gap / found.value, ROUNDING) if found.value > 0 else 0.0
+    status = None
+    if gap > CERTAIN:
+        status = Status.UNFINISHED
+    elif not found.unique and not first.solution.dependencies:
+        status = Status.NOT_UNIQUE
+    return Step(
+        epoch=epoch,
+        step=found.iterations,
+        rows=survey.n,
+        weights=weights,
+        bias=bias,
+        objective=value,
+        solution=first.solution,
+        moments=first.exact.moments,
+        status=status,
+        settings={**vars(objective.loss)},
+        survey=survey,
+        squares=ldexp(squares / survey.total, 2 * frame.power),
+        gap=gap,
+    )

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+import linnet
+from linnet.conclude import conclude
+from linnet.objective import Objective
+from linnet.solvers.exact import Exact
+from linnet.sources import open_source
+from linnet.status import Status
+
+
+def engel() -> tuple[np.ndarray, np.ndarray]:
+    table = sm.datasets.engel.load_pandas().data
+    return table[["income"]].to_numpy(), table["foodexp"].to_numpy()
+
+
+def test_the_last_step_of_an_exact_run_becomes_its_fit() -> None:
+    X, y = engel()
+    source = open_source(X, y)
+    objective = Objective(linnet.Squared())
+    *_, last = Exact().steps(objective, source)
+    fit, whole = conclude(last, objective, source.design, source.target), linnet.fit(X, y)
+    assert str(fit) == str(whole)
+    assert np.isnan(fit.pseudo_r2)
+    assert np.isnan(fit.robust_scale)
+    assert np.isnan(fit.gap)
+
+
+@pytest.mark.parametrize("loss", [linnet.Absolute(), linnet.Quantile(0.8), linnet.Huber(50.0)])
+def test_pseudo_r2_is_the_share_of_the_loss_that_features_take_away(loss: linnet.Loss) -> None:
+    X, y = engel()
+    fit = linnet.fit(X, y, loss=loss)
+    constant = linnet.fit(np.zeros_like(X), y, loss=loss)
+    assert fit.pseudo_r2 == pytest.approx(1 - fit.objective / constant.objective, rel=1e-9)
+
+
+def test_what_was_learned_is_held_against_the_optimum_of_its_loss() -> None:
+    X, y = engel()
+    X = X / 1000.0
+    book = linnet.SGD(lr=0.03, epochs=3, tol=None, seed=1)
+    fit = linnet.fit(X, y, loss="absolute", solver=book)
+    best = linnet.fit(X, y, loss="absolute")
+    assert fit.exact is not None
+    assert fit.exact == pytest.approx(best.coefficients)
+    assert fit.std_errors == pytest.approx(best.std_errors)
+    assert fit.distance == pytest.approx(
+        (fit.coefficients - best.coefficients) / np.r_[best.bias_std_error, best.std_errors]
+    )
+    assert fit.objective > best.objective
+    assert 1 - fit.pseudo_r2 == pytest.approx((1 - best.pseudo_r2) * fit.objective / best.objective)
+    assert any("standard errors from its exact value" in note for note in fit.notes)
+    assert fit.passes > best.passes
+
+
+def test_the_f_statistic_of_a_robust_fit_is_walds() -> None:
+    X, y = engel()
+    fit = linnet.fit(X, y, loss="absolute")
+    assert fit.f_statistic == pytest.approx(float(fit.t_values[1]) ** 2)
+
+
+def test_a_run_of_sgd_over_rows_that_are_gone_has_no_errors() -> None:
+    X, y = engel()
+    model = linnet.LinearRegressor(loss="absolute", solver="sgd").partial_fit(X, y)
+    assert np.isnan(model.fit_.std_errors).all()
+    assert any("standard errors for absolute loss" in note for note in model.fit_.notes)
+    assert model.fit_.status is Status.RAN

@@ -1,0 +1,349 @@
+"""The optimum of absolute and quantile loss, against HiGHS, published values, and slopes that no solver works out."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+
+import linnet
+from linnet.block import Block, InputError
+from linnet.design import Design
+from linnet.objective import Objective
+from linnet.solvers.interior_point import InteriorPoint
+from linnet.solvers.solver import Step
+from linnet.sources.arrays import ArraySource
+from linnet.sources.source import Source
+from linnet.status import Status
+from quantile_cases import KINDS, Case, random_case, weights_of
+
+Floats = NDArray[np.float64]
+DATA = "engel stackloss longley diabetes ccard copper randhie star98 anes96 scotland fair cancer committee cpunish "
+MORE = "heart modechoice spector statecrime strikes"
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+ROUNDING = 1e-14
+"""Relative error of an objective summed over some hundred rows, whose plane goes through numbers of usual size."""
+LEVEL = 1e-9
+"""Slope of the mean loss below which it is level; those of random problems are far above."""
+
+
+def stored(name: str) -> tuple[Floats, Floats]:
+    """A data set that comes with statsmodels or scikit-learn, without constant columns."""
+    if name == "diabetes":
+        from sklearn.datasets import load_diabetes
+
+        X, y = load_diabetes(scaled=False, return_X_y=True)
+    else:
+        data = importlib.import_module(f"statsmodels.datasets.{name}").load_pandas()
+        y = data.endog.to_numpy(float) if name != "star98" else data.endog.to_numpy(float)[:, 0]
+        X = data.exog.to_numpy(float).reshape(len(y), -1)
+        if name == "engel":  # Engel's law is about expenditure on food, by income
+            X, y = y[:, None], X[:, 0]
+    X, y = X[:500], y[:500]
+    return X[:, np.ptp(X, axis=0) > 0], y
+
+
+def check(case: Case, step: Step, rounding: float = ROUNDING) -> None:
+    """As good as HiGHS's optimum, and no farther from it than the gap says."""
+    assert step.objective is not None
+    assert step.gap is not None
+    ours, theirs = case.at(step), case.highs()
+    assert step.objective == pytest.approx(ours, rel=max(rounding, 1e-10), abs=1e-300)
+    assert ours <= theirs * (1 + 1e-10)
+    assert ours <= theirs * (1 + step.gap + rounding)
+    assert step.gap <= 1e-10
+
+
+@pytest.mark.parametrize("name", [*DATA.split(), *MORE.split()])
+def test_stored_data_against_highs(name: str) -> None:
+    X, y = stored(name)
+    for q in QUANTILES:
+        case = Case(X, y, q)
+        step = case.fit()
+        check(case, step, 1e-10 if name in ("longley", "star98") else 1e-12)  # planes through numbers far from 0
+        r = np.abs(case.residuals(step))
+        passed = np.count_nonzero(r <= 1e-9 * r.mean())
+        assert passed >= X.shape[1] + 1
+        unique = case.steepness(step) > LEVEL
+        assert (step.status is None) == unique
+        assert step.status in (None, Status.NOT_UNIQUE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_problems_against_highs(kind: str) -> None:
+    """Ten of each kind: values, certificates, and whether other weights fit as well."""
+    first = KINDS.index(kind)
+    loose = {"offsets": 1e-10, "wild weights": 1e-12, "nearly saturated": 1e-12, "scales": 1e-12, "correlated": 1e-12}
+    for seed in range(first, first + 10 * len(KINDS), len(KINDS)):
+        named, case = random_case(seed)
+        assert named == kind
+        step = case.fit()
+        check(case, step, loose.get(kind, 1e-13))
+        if np.linalg.matrix_rank(case.columns) == case.columns.shape[1]:
+            slope = case.steepness(step)
+            assert slope > -LEVEL
+            assert step.status is (None if slope > LEVEL else Status.NOT_UNIQUE), (seed, slope)
+
+
+def test_known_values() -> None:
+    """The medians of `engel` and `stackloss` as R's quantreg gives them."""
+    X, y = stored("engel")
+    fit = linnet.fit(X, y, loss="absolute", errors="none")
+    np.testing.assert_allclose(fit.coefficients, [81.482247, 0.560181], rtol=1e-6)
+    X, y = stored("stackloss")
+    fit = linnet.fit(X, y, loss=linnet.Quantile(0.5), errors="none")
+    np.testing.assert_allclose(fit.coefficients, [-39.689855, 0.831884, 0.573913, -0.060870], rtol=0, atol=5e-7)
+    assert fit.solver == "interior-point"
+    assert fit.status is Status.SOLVED
+    assert fit.settings["q"] == 0.5
+    assert 0 < fit.gap < 1e-14
+
+
+def constructed() -> dict[str, tuple[Case, bool]]:
+    """Problems of which it is plain whether the optimum is unique."""
+    x = np.r_[np.zeros(4), np.ones(3)]
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((40, 2))
+    return {
+        "an even number of rows, one level": (Case(np.ones((10, 1)), np.arange(10.0), 0.5, intercept=False), False),
+        "an odd number of rows, one level": (Case(np.ones((9, 1)), np.arange(9.0), 0.5, intercept=False), True),
+        "two groups, one of even size": (Case(x[:, None], np.array([1.0, 2, 3, 4, 5, 6, 7]), 0.5), False),
+        "two groups of odd size": (Case(x[1:, None], np.array([1.0, 2, 4, 5, 6, 9]), 0.5), True),
+        "a quarter of four": (Case(x[:, None], np.array([1.0, 2, 3, 4, 5, 6, 7]), 0.25), False),
+        "the same x, other y": (
+            Case(np.repeat([[0.0], [1.0], [2.0]], 2, axis=0), np.array([0.0, 1, 0, 1, 0, 1]), 0.5),
+            False,
+        ),
+        "each row twice": (Case(np.repeat(X, 2, axis=0), np.repeat(rng.standard_normal(40), 2), 0.3), True),
+        "ties on the plane": (Case(np.arange(5.0)[:, None], np.array([0.0, 1, 2, 3, 9]), 0.5), True),
+        "normal": (Case(X, rng.standard_normal(40), 0.5), True),
+    }
+
+
+@pytest.mark.parametrize("name", constructed())
+def test_other_weights_that_fit_as_well_are_reported(name: str) -> None:
+    """HiGHS moves along the optimal face, as far as it goes."""
+    case, unique = constructed()[name]
+    step = case.fit()
+    check(case, step)
+    rng = np.random.default_rng(1)
+    reach = 0.0
+    for _ in range(2):
+        level = float(case.highs() * case.w.sum() * (1 + 1e-12))
+        low, high = case.face(rng.standard_normal((case.columns.shape[1],)), level)
+        reach = max(reach, high - low)
+    assert (reach < 1e-7) == unique
+    assert (step.status is None) == unique
+    if not unique:
+        assert step.status is Status.NOT_UNIQUE
+        fit = linnet.fit(case.X, case.y, loss=linnet.Quantile(case.q), intercept=case.intercept, errors="none")
+        assert fit.status is Status.NOT_UNIQUE
+        assert "not uniquely" in str(fit).replace("\n", " ")
+
+
+def test_integer_ties_against_highs_moving_along_the_face() -> None:
+    found = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        case = Case(rng.integers(-2, 3, (12, 2)).astype(float), rng.integers(-2, 3, 12).astype(float), 0.5)
+        if np.linalg.matrix_rank(case.columns) < 3:
+            continue
+        step = case.fit()
+        low, high = case.face(rng.standard_normal(3), case.highs() * 12 + 1e-11)
+        assert (step.status is None) == (high - low < 1e-6), seed
+        found.add(step.status)
+    assert found == {None, Status.NOT_UNIQUE}
+
+
+def dual(case: Case, step: Step, l2: float) -> float:
+    """A lower bound of the penalised objective: the dual at multipliers fitted to the weights by least squares.
+
+    For any a with (q-1)·w <= a <= q·w that add up to 0, Σ a·y - ‖Xᵀa‖²/(2·l2) lies below every objective.
+    """
+    assert step.weights is not None
+    assert step.bias is not None
+    w = case.w / case.w.sum()
+    r = case.residuals(step)
+    A = np.vstack([case.X.T / np.sqrt(l2), 1e3 * np.ones(r.size)]) if case.intercept else case.X.T / np.sqrt(l2)
+    aim = np.r_[np.sqrt(l2) * step.weights, 0.0] if case.intercept else np.sqrt(l2) * step.weights
+    best = -np.inf
+    for tolerance in (1e-13, 1e-10, 1e-7):
+        on = np.abs(r) <= tolerance * (np.abs(case.y).mean() + abs(step.bias))
+        a = np.where(r > 0, case.q * w, (case.q - 1) * w)
+        a[on] = 0.0
+        if on.any():
+            bounds = ((case.q - 1) * w[on], case.q * w[on])
+            a[on] = lsq_linear(A[:, on], aim - A @ a, bounds=bounds, tol=1e-15, method="bvls").x
+        if not case.intercept or abs(a.sum()) < 1e-12:
+            value = a @ (case.y - step.bias) - ((case.X.T @ a) ** 2).sum() / (2 * l2)
+            best = max(best, float(value))
+    return best
+
+
+@pytest.mark.parametrize(
+    "kind", ["normal", "heavy tails", "scales", "ties", "no intercept", "wild weights", "correlated"]
+)
+@pytest.mark.parametrize("l2", [1e-12, 1e-4, 0.1, 10.0, 1e4])
+def test_ridge_against_a_dual_bound(kind: str, l2: float) -> None:
+    for seed in range(KINDS.index(kind), 3 * len(KINDS), len(KINDS)):
+        case = random_case(seed)[1]
+        step = case.fit(l2=l2)
+        assert step.weights is not None
+        assert step.objective is not None
+        assert step.gap is not None
+        value = case.at(step) + 0.5 * l2 * float(step.weights @ step.weights)
+        assert step.objective == pytest.approx(value, rel=1e-9)
+        assert step.gap <= 1e-9
+        assert value - dual(case, step, l2) <= 1e-9 * value
+
+
+def test_several_quantiles_are_each_as_alone() -> None:
+    for kind in ("normal", "Cauchy", "ties", "whole weights", "no intercept"):
+        case = random_case(KINDS.index(kind))[1]
+        source = ArraySource(case.X, case.y, weight=case.weight)
+        objectives = [Objective(linnet.Quantile(q), intercept=case.intercept) for q in QUANTILES]
+        run = InteriorPoint().several(objectives, source)
+        together = drained(run)
+        assert len(together) == len(QUANTILES)
+        for objective, each in zip(objectives, together, strict=True):
+            alone = list(InteriorPoint().steps(objective, source))[-1]
+            assert weights_of(each).tobytes() == weights_of(alone).tobytes()
+            assert (each.objective, each.gap) == (alone.objective, alone.gap)
+            assert (each.status, each.squares) == (alone.status, alone.squares)
+
+
+def drained(run: Any) -> list[Step]:
+    """What a generator of Steps returns."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            steps: list[Step] = end.value
+            return steps
+
+
+def test_the_median_is_half_the_absolute_loss() -> None:
+    case = random_case(0)[1]
+    source = ArraySource(case.X, case.y)
+    half = list(InteriorPoint().steps(Objective(linnet.Quantile(0.5)), source))[-1]
+    whole = list(InteriorPoint().steps(Objective(linnet.Absolute()), source))[-1]
+    assert half.objective is not None
+    assert weights_of(half).tobytes() == weights_of(whole).tobytes()
+    assert whole.objective == 2 * half.objective
+    assert half.settings == {"q": 0.5}
+    # with ridge, the same weights at twice the penalty
+    half = list(InteriorPoint().steps(Objective(linnet.Quantile(0.5), l2=0.05), source))[-1]
+    whole = list(InteriorPoint().steps(Objective(linnet.Absolute(), l2=0.1), source))[-1]
+    np.testing.assert_allclose(weights_of(whole), weights_of(half), rtol=1e-9)
+
+
+def test_what_the_last_step_carries() -> None:
+    case = random_case(1)[1]
+    source = ArraySource(case.X, case.y, block_rows=10)
+    steps = list(InteriorPoint().steps(Objective(linnet.Absolute()), source))
+    assert all(step.weights is None for step in steps[:-1])
+    assert len(steps) > case.y.size // 10
+    last = steps[-1]
+    r = case.residuals(last)
+    assert last.squares == pytest.approx(float(r @ r) / r.size, rel=1e-9)
+    assert last.survey is not None
+    assert last.survey.n == last.rows == case.y.size
+    assert last.solution is last.survey.solution
+    assert last.solution is not None
+    want = np.linalg.lstsq(np.column_stack([np.ones(r.size), case.X]), case.y, rcond=None)[0]
+    np.testing.assert_allclose(last.solution.weights, want[1:], rtol=1e-8)
+    assert last.moments is not None
+
+
+def fitted(X: Floats, y: Floats, loss: str | linnet.Loss = "absolute", **options: Any) -> linnet.Fit:
+    return linnet.fit(X, y, loss=loss, errors="none", **options)
+
+
+def test_dependent_columns() -> None:
+    """The optimum of the others, in the smallest standardised weights."""
+    _, case = random_case(0)
+    X = np.column_stack([case.X, case.X[:, 0], np.full(case.y.size, 3.0)])
+    for q in QUANTILES:
+        fit, plain = fitted(X, case.y, linnet.Quantile(q)), fitted(case.X, case.y, linnet.Quantile(q))
+        assert fit.status is Status.RANK_DEFICIENT
+        assert fit.objective == pytest.approx(plain.objective, rel=1e-12)
+        np.testing.assert_allclose(fit.predict(X), plain.predict(case.X), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(fit.weights[[0, -2]], [plain.weights[0] / 2] * 2, rtol=1e-9)
+        assert fit.weights[-1] == 0
+        assert fit.gap < 1e-10
+
+
+def test_few_rows() -> None:
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((8, 4)), rng.standard_normal(8)
+    for rows in range(1, 6):
+        fit = fitted(X[:rows], y[:rows])
+        assert fit.status in (Status.SATURATED, Status.RANK_DEFICIENT)
+        assert fit.gap == fit.objective == 0
+        np.testing.assert_allclose(fit.predict(X[:rows]), y[:rows], rtol=1e-9)
+    assert fitted(X[:5], y[:5]).status is Status.SATURATED
+    assert fitted(X[:6], y[:6]).status is Status.SOLVED
+
+
+def test_targets_that_are_reproduced() -> None:
+    rng = np.random.default_rng(2)
+    X = rng.integers(-9, 10, (30, 3)).astype(float)
+    fit = fitted(X, X @ [1.0, -2.0, 3.0] + 4)
+    assert fit.status is Status.PERFECT
+    assert fit.objective == fit.gap == 0
+    np.testing.assert_allclose(fit.coefficients, [4, 1, -2, 3], rtol=1e-14)
+    for value in (0.0, 3.3, -1e12):
+        for q in QUANTILES:
+            fit = fitted(X, np.full(30, value), linnet.Quantile(q))
+            assert fit.status is Status.PERFECT
+            assert fit.bias == value
+            assert not fit.weights.any()
+    spoiled = X @ [1.0, -2.0, 3.0] + 4 + 5 * (np.arange(30) == 7)  # one row: the others still decide
+    fit = fitted(X, spoiled)
+    np.testing.assert_allclose(fit.coefficients, [4, 1, -2, 3], rtol=1e-12)
+    assert fit.objective == pytest.approx(5 / 30, rel=1e-12)
+    assert fit.status is Status.SOLVED
+
+
+def test_features_that_do_not_vary() -> None:
+    y = np.random.default_rng(2).standard_normal(31)
+    fit = fitted(np.zeros((31, 2)), y)
+    assert fit.bias == np.median(y)
+    assert not fit.weights.any()
+    none = fitted(np.zeros((31, 2)), y, intercept=False)
+    assert not none.coefficients.any()
+    assert none.objective == pytest.approx(np.abs(y).mean(), rel=1e-14)
+    assert none.status is Status.RANK_DEFICIENT
+
+
+class Once(Source):
+    """Rows that can be read a single time."""
+
+    rereadable = False
+    target = "y"
+    rows = None
+    design = Design.numbers(["a"])
+
+    def blocks(self) -> Iterator[Block]:
+        yield Block(np.arange(9.0)[:, None], np.arange(9.0))
+
+
+def test_refusals() -> None:
+    X, y = np.arange(9.0)[:, None], np.arange(9.0)
+    run = InteriorPoint().steps(Objective(linnet.Absolute()), Once())
+    with pytest.raises(InputError, match=r"interior-point solver takes several passes.* can be read only once: give a table"):
+        list(run)
+    wide = ArraySource(np.zeros((2, 4097)), np.zeros(2))
+    with pytest.raises(InputError, match=r"up to 4,096 features, but there are 4,097: .*sgd"):
+        list(InteriorPoint().steps(Objective(linnet.Absolute()), wide))
+    for loss in (linnet.Squared(), linnet.Huber(1.0)):
+        with pytest.raises(InputError, match=f"not {loss.name}"):
+            list(InteriorPoint().steps(Objective(loss), ArraySource(X, y)))
+    for passes in (2, 0, -1):
+        with pytest.raises(InputError, match="passes must be a whole number from 3 on"):
+            InteriorPoint(passes=passes)
