@@ -336,7 +336,7 @@ class Once(Source):
 def test_refusals() -> None:
     X, y = np.arange(9.0)[:, None], np.arange(9.0)
     run = InteriorPoint().steps(Objective(linnet.Absolute()), Once())
-    with pytest.raises(InputError, match=r"interior-point solver takes several passes.* can be read only once: give a table"):
+    with pytest.raises(InputError, match=r"solver takes several passes.* can be read only once: give a table"):
         list(run)
     wide = ArraySource(np.zeros((2, 4097)), np.zeros(2))
     with pytest.raises(InputError, match=r"up to 4,096 features, but there are 4,097: .*sgd"):

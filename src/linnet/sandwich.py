@@ -30,7 +30,7 @@ from linnet.residuals import Residuals, deviation, hall_sheather, kernel, quarti
 from linnet.solution import Solution, ldexp
 from linnet.sources.source import Source
 
-TILE = 2048
+TILE = 1024
 """Rows whose products are added at a time, so that they stay in the cache."""
 CLEAR = 2.0**-44
 """Residual, relative to what it is the difference of, that may be rounding alone."""
@@ -220,12 +220,12 @@ class _Fitted:
         """What `read` sums and keeps of some rows of the block that begins at `start`."""
         assert part.y is not None
         equations, power = self.solution.equations, self.solution.target_power
-        r = np.ldexp(residual(part, self.weights, self.bias), -power)
+        r = _in_units(residual(part, self.weights, self.bias), power)
         w = None if part.weight is None else part.weight * (equations.n / equations.total)
         first = part.start - start
         low, high = np.searchsorted(wanted, (first, first + part.rows))
-        at = wanted[low:high] - first
-        kept = [r[at], np.ldexp(part.y[at].astype(np.float64), -power)]
+        at: slice | NDArray[np.intp] = slice(None) if high - low == part.rows else wanted[low:high] - first
+        kept = [r[at], _in_units(part.y[at].astype(np.float64), power)]
         if w is not None:
             kept.append(w[at])
         if factors is None:
@@ -261,6 +261,13 @@ class _Fitted:
             return self.solution.sandwich(meat, bread), []
         remedy = 'add rows, drop features, or use errors="bootstrap"'
         return None, [f"too few residuals are near 0 to tell standard errors from them: {remedy}"]
+
+
+def _in_units(values: Float64s, power: int) -> Float64s:
+    """Numbers in units of 2^power."""
+    if abs(power) > 1000:  # 2^-power alone lies outside float64's range
+        return np.ldexp(values, -power)
+    return values * math.ldexp(1.0, -power)
 
 
 def _factors(loss: _Scaled, kind: str, penalised: bool) -> tuple[Factors | None, bool]:
