@@ -80,6 +80,9 @@ def measure(n: int, d: int, runs: int, slow: int) -> None:
 
         return Contender(name, kept, times)
 
+    def fitted(loss: Huber, errors: linnet.fitting.Errors) -> None:
+        linnet.fit(X, y, loss=loss, errors=errors, progress=False)
+
     least = floor(X, runs)
     read, moments = duration(least["read"]), duration(least["moments"])
     print(f"\nFloor: {read} to read the rows once, {moments} for a pass of their Moments.")
@@ -90,7 +93,9 @@ def measure(n: int, d: int, runs: int, slow: int) -> None:
             contender(f"Newton, Huber({theirs:.3g})", lambda: solve(X, y, Huber(theirs)), runs),
             contender(f"Newton, Huber(k={K})", lambda: solve(X, y, Huber(k=K)), runs),
             contender("Newton, concomitant scale", lambda: solve(X, y, Huber(k=K, scale="concomitant")), runs),
-            Contender("linnet.fit, k, with errors", lambda: linnet.fit(X, y, loss=Huber(k=K)), runs),
+            Contender("linnet.fit, delta, weights alone", lambda: fitted(Huber(theirs), "none"), runs),
+            Contender("linnet.fit, delta, with errors", lambda: fitted(Huber(theirs), "sandwich"), runs),
+            Contender("linnet.fit, k, with errors", lambda: fitted(Huber(k=K), "sandwich"), runs),
             contender("scikit-learn HuberRegressor", lambda: by_scikit_learn(X, y), min(runs, slow)),
             contender("statsmodels RLM", lambda: by_statsmodels(X, y), slow),
         ],

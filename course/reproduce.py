@@ -76,7 +76,7 @@ def which_factor(seed):
         "the sums of the last 5 epochs": sums[45:],
         "largest error of w": np.abs(steps[-1].weights - [8.1, 2, 2, 4]).max(),
         "b": steps[-1].bias,
-        "mean of |r|, exact optimum": exact.objective,
+        "mean absolute residual, exact optimum": exact.objective,
         "of the weights after 50 epochs, over that": learned / exact.objective,
         "distance from it, in standard errors": np.abs(away / np.r_[exact.bias_std_error, exact.std_errors]).max(),
     }
