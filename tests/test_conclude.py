@@ -67,3 +67,11 @@ def test_a_run_of_sgd_over_rows_that_are_gone_has_no_errors() -> None:
     assert np.isnan(model.fit_.std_errors).all()
     assert any("standard errors for absolute loss" in note for note in model.fit_.notes)
     assert model.fit_.status is Status.RAN
+
+
+def test_a_delta_of_another_size_than_the_residuals_is_noted() -> None:
+    X, y = engel()
+    notes = {delta: " ".join(linnet.fit(X, y, loss=linnet.Huber(delta)).notes) for delta in (1.0, 100.0, 1e6)}
+    assert "delta = 1 is small beside the residuals" in notes[1.0]
+    assert notes[100.0] == notes[1e6] == ""
+    assert linnet.fit(X, y, loss=linnet.Huber(k=0.01)).notes == ()

@@ -12,7 +12,7 @@ from linnet.block import Float64s
 from linnet.design import Design
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty, f_upper
-from linnet.losses import Squared
+from linnet.losses import Huber, Loss, Squared
 from linnet.normal import EXTREMES
 from linnet.objective import Objective
 from linnet.solution import Solution
@@ -24,6 +24,7 @@ from linnet.status import Status
 if TYPE_CHECKING:
     from linnet.sandwich import Assessment
 
+SHARP = 0.05  # delta over the spread of residuals, below which hardly any of them is within delta
 SHOWN = 5  # dependencies spelled out before the rest is only counted
 
 
@@ -115,6 +116,7 @@ def conclude(
         notes=(
             *_notes(judged, design.names, objective),
             *(assessment.notes if assessment is not None else ()),
+            *(_bend(objective.loss, assessment.robust_scale) if assessment is not None else ()),
             *(_farthest(last, optimum, uncertainty, design.names) if optimum is not None else ()),
             *last.notes,
         ),
@@ -148,6 +150,15 @@ def _pseudo_r2(assessment: Assessment, objective: Objective, last: Step, optimum
 
     least = loss(optimum)
     return 1.0 - (1.0 - assessment.pseudo_r2) * (loss(last) / least) if least > 0 else assessment.pseudo_r2
+
+
+def _bend(loss: Loss, spread: float) -> Iterator[str]:
+    """That a delta which was given, or left at 1, has another size than the residuals."""
+    if isinstance(loss, Huber) and loss.k is None and 0 < loss.delta < SHARP * spread:
+        yield (
+            f"delta = {loss.delta:.4g} is small beside the residuals, which spread by {spread:.3g}: this is nearly "
+            "absolute loss. Huber(k=1.345), or --k 1.345, takes delta from that spread"
+        )
 
 
 def _farthest(last: Step, optimum: Step, uncertainty: Uncertainty | None, names: tuple[str, ...]) -> Iterator[str]:
