@@ -74,4 +74,7 @@ def test_a_delta_of_another_size_than_the_residuals_is_noted() -> None:
     notes = {delta: " ".join(linnet.fit(X, y, loss=linnet.Huber(delta)).notes) for delta in (1.0, 100.0, 1e6)}
     assert "delta = 1 is small beside the residuals" in notes[1.0]
     assert notes[100.0] == notes[1e6] == ""
-    assert linnet.fit(X, y, loss=linnet.Huber(k=0.01)).notes == ()
+    scaled = linnet.fit(X, y, loss=linnet.Huber(k=0.01))  # as asked, but it leaves nothing to tell errors from
+    assert np.isnan(scaled.std_errors).all()
+    (note,) = scaled.notes
+    assert "too few to tell standard errors" in note

@@ -34,6 +34,8 @@ TILE = 1024
 """Rows whose products are added at a time, so that they stay in the cache."""
 CLEAR = 2.0**-44
 """Residual, relative to what it is the difference of, that may be rounding alone."""
+FEW = 4
+"""Residuals within a Huber loss's delta, for each weight, from which they tell how it bends there."""
 SINGULAR = 1e-12
 """Smallest over largest eigenvalue of the bread from which it tells nothing."""
 
@@ -301,11 +303,16 @@ def _huber_errors(
     """Standard errors of a Huber fit from what the first pass summed."""
     solution = fitted.solution
     n, df = solution.equations.n, solution.df_residual
+    inner, squares = float(sums[0]), float(sums[1]) * n / df
+    if inner * n < min(FEW * (solution.rank + 1), n / 2):  # about as many lie there because weights put them there
+        delta = ldexp(loss.delta, solution.target_power)
+        note = (
+            f"only {inner * n:,.0f} residuals lie within delta = {delta:.3g} of 0, too few to tell standard errors "
+            'from them: take a larger delta, or errors="bootstrap"'
+        )
+        return None, [note]
     if kind == "sandwich":
         return fitted.between(grams[0] + fitted.penalty(), grams[1] / df)
-    inner, squares = float(sums[0]), float(sums[1]) * n / df
-    if not inner > 0:
-        return None, [f"no residual lies within delta = {ldexp(loss.delta, solution.target_power):.3g} of 0"]
     k = 1.0 + (n - df) / n * (1.0 - inner) / inner
     gram = grams[2] if fitted.penalised else np.eye(solution.rank + 1)
     return fitted.between(inner * gram + fitted.penalty(), gram * (k * k * squares / n))
