@@ -166,3 +166,16 @@ def test_the_gap_bounds_the_distance_of_any_corner() -> None:
             found = corner(of, path)
             assert found.value - best <= found.gap + 1e-9 * best
             assert of.value(path.r) - best <= path.gap + 1e-9 * best
+
+
+def test_many_rows_on_the_plane_under_a_penalty() -> None:
+    """Of 9,000 rows that lie on it, those that are independent tell the plane; the others' equations add nothing."""
+    rng = np.random.default_rng(4)
+    n, p = 15_000, 4
+    Z = rng.standard_normal((p, n))
+    Z[0] = 1.0
+    y = np.where(rng.random(n) < 0.6, 0.0, np.abs(rng.standard_normal(n)))
+    penalty = np.diag([0.0, 1.0, 1.0, 1.0]) * n
+    found = solve(Problem(Z, y, np.ones(n), 0.4, penalty), np.zeros(p))
+    np.testing.assert_allclose(found.weights, 0.0, atol=1e-12)  # a plane of zeros is best without the penalty too
+    assert found.gap <= 1e-12 * found.value

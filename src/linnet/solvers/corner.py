@@ -99,14 +99,8 @@ def corner(problem: Problem, central: Central) -> Corner:
 
 def _basis(problem: Problem, central: Central, on: NDArray[np.intp]) -> tuple[NDArray[np.intp], Float64s]:
     """As many independent rows as there are weights, beginning with those `on` the plane."""
-    from scipy.linalg import qr
-
     Z, p = problem.Z, problem.Z.shape[0]
-    basis = np.empty(0, np.intp)
-    if on.size:
-        R, order = qr(Z[:, on], mode="r", pivoting=True)
-        size = np.abs(R.diagonal())
-        basis = on[order[: int(np.count_nonzero(size > 1e-9 * size[0]))]]
+    basis = _independent(Z, on)
     beta, r = central.weights, central.r.copy()
     while basis.size < p:  # the optimum is not unique: along its face to the nearest row, until no way is left
         free = np.linalg.qr(Z[:, basis], mode="complete")[0][:, basis.size] if basis.size else np.eye(p)[0]
@@ -121,6 +115,17 @@ def _basis(problem: Problem, central: Central, on: NDArray[np.intp]) -> tuple[ND
         r -= way[nearest] * along
         basis = np.append(basis, nearest)
     return basis, beta
+
+
+def _independent(Z: Float64s, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """As many of the rows as are independent."""
+    from scipy.linalg import qr
+
+    if not rows.size:
+        return rows
+    R, order = qr(Z[:, rows], mode="r", pivoting=True)
+    size = np.abs(R.diagonal())
+    return rows[order[: int(np.count_nonzero(size > 1e-9 * size[0]))]]
 
 
 def _through(problem: Problem, basis: NDArray[np.intp], beta: Float64s) -> Float64s:
@@ -197,11 +202,13 @@ def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corn
     Z, w, q = problem.Z, problem.w, problem.q
     assert problem.penalty is not None
     p, r = Z.shape[0], central.r
+    basis = _independent(Z, on)
     a = np.where(r > 0, q * w, (q - 1.0) * w)
-    a[on] = 0.0
-    rows = Z[:, on]
-    system = np.block([[problem.penalty, -rows], [rows.T, np.zeros((on.size, on.size))]])
-    beta = np.linalg.lstsq(system, np.r_[Z @ a, problem.y[on]], rcond=1e-14)[0][:p]
-    exact = _judged(problem, central, beta, on, central.iterations)
+    a[on] = q * w[on] - central.below[on]
+    a[basis] = 0.0
+    rows = Z[:, basis]
+    system = np.block([[problem.penalty, -rows], [rows.T, np.zeros((basis.size, basis.size))]])
+    beta = np.linalg.lstsq(system, np.r_[Z @ a, problem.y[basis]], rcond=1e-14)[0][:p]
+    exact = _judged(problem, central, beta, basis, central.iterations)
     near = _judged(problem, central, central.weights, on[:0], central.iterations)
     return exact if exact.gap <= near.gap and exact.value <= near.value * (1.0 + SHARE) else near
