@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -78,3 +80,21 @@ def test_a_delta_of_another_size_than_the_residuals_is_noted() -> None:
     assert np.isnan(scaled.std_errors).all()
     (note,) = scaled.notes
     assert "too few to tell standard errors" in note
+
+
+def test_who_interrupts_is_not_kept_waiting_for_the_optimum(tmp_path: Path) -> None:
+    """Which costs several passes over files; rows in memory take a moment."""
+    table = sm.datasets.engel.load_pandas().data
+    table.to_csv(tmp_path / "engel.csv", index=False)
+
+    def listener(step: linnet.Step) -> None:
+        if step.epoch == 3:
+            raise KeyboardInterrupt
+
+    solver = linnet.SGD(lr=1e-7, epochs=10, tol=None)
+    file = linnet.fit(tmp_path / "engel.csv", "foodexp", loss="absolute", solver=solver, progress=listener)
+    memory = linnet.fit(*engel(), loss="absolute", solver=solver, progress=listener)
+    assert file.status is memory.status is Status.INTERRUPTED
+    assert file.exact is None
+    assert memory.exact is not None
+    assert any("standard errors for absolute loss" in note for note in file.notes)

@@ -20,6 +20,7 @@ from linnet.solvers.exact import Exact, answer
 from linnet.solvers.solver import Solver, Step
 from linnet.sources import open_source
 from linnet.sources.source import Source
+from linnet.status import Status
 
 if TYPE_CHECKING:
     from linnet.fits import Fits
@@ -231,7 +232,8 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
     assessment: Assessment | None = None
     squared = isinstance(objective.loss, Squared)
     finder, best = solver, last
-    if solution is not None and not squared and source.rereadable:
+    waiting = last.status is Status.INTERRUPTED and source.held() is None  # somebody wants an end, not more passes
+    if solution is not None and not squared and source.rereadable and not waiting:
         from linnet.sandwich import assess
 
         if last.gap is None:  # learned, so that the optimum is still to be found
