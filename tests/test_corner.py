@@ -179,3 +179,21 @@ def test_many_rows_on_the_plane_under_a_penalty() -> None:
     found = solve(Problem(Z, y, np.ones(n), 0.4, penalty), np.zeros(p))
     np.testing.assert_allclose(found.weights, 0.0, atol=1e-12)  # a plane of zeros is best without the penalty too
     assert found.gap <= 1e-12 * found.value
+
+
+def test_the_gap_under_a_penalty_bounds_the_distance() -> None:
+    """Also where the penalty dwarfs the loss, and multipliers of other weights than these prove little."""
+    rng = np.random.default_rng(5)
+    for l2 in (1.0, 1e2, 1e4, 1e6):
+        X, y = rng.standard_normal((150, 3)), rng.integers(0, 4, 150).astype(float)
+        Z = np.vstack([np.ones(150), X.T])
+        of = Problem(Z, y, np.ones(150), 0.3, 150 * l2 * np.diag([0.0, 1, 1, 1]))
+        assert of.penalty is not None
+        found = solve(of, np.zeros(4))
+        assert found.unique  # 45 rows of 150 are no boundary between two of the four values
+        assert found.gap <= 1e-10 * found.value
+        for size in (1e-9, 1e-7, 1e-5, 1e-3):
+            for way in rng.standard_normal((20, 4)) / np.array([1, l2, l2, l2]):
+                other = found.weights + size * way
+                value = of.value(y - other @ Z) + 0.5 * other @ of.penalty @ other
+                assert value >= found.value - found.gap - 1e-13 * found.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,13 +140,15 @@ def _judged(problem: Problem, central: Central, beta: Float64s, basis: NDArray[n
     """These weights with multipliers that satisfy the dual's equations, and the gap between the two."""
     Z, y, w, q = problem.Z, problem.y, problem.w, problem.q
     r = y - beta @ Z
-    size = np.abs(y) + np.abs(beta) @ np.abs(Z)
+    there = np.abs(y[y != 0])
+    usual = float(np.median(there)) if there.size else 0.0  # since a plane of zeros has no size of its own
+    size = usual + np.abs(y) + np.abs(beta) @ np.abs(Z)
     if problem.penalty is None and basis.size == beta.size:  # rounding of the rows passed through moves the others
         maybe = np.flatnonzero(np.abs(r) <= ROUNDING * (size + size[basis].max(initial=0.0)))
         size[maybe] += size[basis] @ np.abs(np.linalg.solve(Z[:, basis], Z[:, maybe]))
     r[np.abs(r) <= ROUNDING * size] = 0.0
     r[basis] = 0.0
-    pull = np.zeros(beta.size) if problem.penalty is None else problem.penalty @ beta
+    pull, away = _pull(problem, beta), beta - central.weights
     a = np.where(r > 0, q * w, np.where(r < 0, (q - 1.0) * w, q * w - central.below))
     on = np.flatnonzero(r == 0)
     room = np.maximum(np.minimum(central.below, central.above)[on], 1e-12 * w[on])
@@ -155,16 +157,28 @@ def _judged(problem: Problem, central: Central, beta: Float64s, basis: NDArray[n
     outside = np.maximum(np.maximum(a[on] - q * w[on], (q - 1.0) * w[on] - a[on]), 0.0)
     a[on] = np.clip(a[on], (q - 1.0) * w[on], q * w[on])
     value = problem.value(r) + 0.5 * float(beta @ pull)
-    # with the path's own multipliers, which satisfy the equations whatever the corner is
+    # with the path's own multipliers, which satisfy the equations of its own weights, but for rounding
     gap = float(np.maximum(r, 0.0) @ central.below + np.maximum(-r, 0.0) @ central.above)
+    gap += 0.5 * float(away @ _pull(problem, away))
+    gap += float(np.abs(_pull(problem, central.weights) - Z @ (q * w - central.below)) @ np.abs(beta))
     if not outside.any():
         gap = min(gap, float(np.abs(pull - Z @ a) @ np.abs(beta)))
     strict = on[np.minimum(q * w[on] - a[on], a[on] + (1.0 - q) * w[on]) > STRICT * w[on]]
-    rows = Z[:, strict]
+    return Corner(beta, r, a, value, gap, _settled(problem, strict), iterations)
+
+
+def _pull(problem: Problem, beta: Float64s) -> Float64s:
+    """What the penalty adds to the objective's slopes, (p,)."""
+    return np.zeros(beta.size) if problem.penalty is None else np.asarray(problem.penalty @ beta)
+
+
+def _settled(problem: Problem, rows: NDArray[np.intp]) -> bool:
+    """Whether the rows that hold the plane, with the penalty, leave no direction open."""
+    held = problem.Z[:, rows]
     if problem.penalty is not None:
-        rows = np.hstack([rows, problem.penalty / max(float(np.abs(problem.penalty).max()), 1e-300)])
-    unique = rows.size > 0 and int(np.linalg.matrix_rank(rows, tol=1e-9 * float(np.abs(rows).max()))) == beta.size
-    return Corner(beta, r, a, value, gap, bool(unique), iterations)
+        held = np.hstack([held, problem.penalty / max(float(np.abs(problem.penalty).max()), 1e-300)])
+    size = float(np.abs(held).max(initial=0.0))
+    return size > 0 and int(np.linalg.matrix_rank(held, tol=1e-9 * size)) == problem.Z.shape[0]
 
 
 def _exchange(problem: Problem, r: Float64s, basis: NDArray[np.intp]) -> NDArray[np.intp] | None:
@@ -207,8 +221,11 @@ def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corn
     a[on] = q * w[on] - central.below[on]
     a[basis] = 0.0
     rows = Z[:, basis]
-    system = np.block([[problem.penalty, -rows], [rows.T, np.zeros((basis.size, basis.size))]])
-    beta = np.linalg.lstsq(system, np.r_[Z @ a, problem.y[basis]], rcond=1e-14)[0][:p]
+    size = max(float(np.abs(problem.penalty).max()), 1.0)  # of a large one's multipliers, which would hide the rest
+    system = np.block([[problem.penalty / size, -rows], [rows.T, np.zeros((basis.size, basis.size))]])
+    beta = np.linalg.lstsq(system, np.r_[Z @ a / size, problem.y[basis]], rcond=1e-14)[0][:p]
     exact = _judged(problem, central, beta, basis, central.iterations)
     near = _judged(problem, central, central.weights, on[:0], central.iterations)
-    return exact if exact.gap <= near.gap and exact.value <= near.value * (1.0 + SHARE) else near
+    if exact.gap <= near.gap and exact.value <= near.value * (1.0 + SHARE):
+        return exact
+    return replace(near, unique=near.unique or _settled(problem, on))
