@@ -6,27 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from linnet.kernels import summing
+from linnet.kernels import load, summing
 
 TILE = 256
 """Rows at a time."""
 DUST = 2.0**-42
 """Residual, relative to the target and its fitted value, that is rounding and tells no side."""
-
-
-@summing
-def _tile(X: Any, unit: Any, start: int, m: int, out: Any) -> None:
-    """Centred and scaled features of some rows of X (n, d), into `out` (d, m); `unit` (3, d): before, centre, after."""
-    d = X.shape[1]
-    if X.strides[0] < X.strides[1]:
-        for j in range(d):
-            before, centre, after, row = unit[0, j], unit[1, j], unit[2, j], out[j]
-            for i in range(m):
-                row[i] = (X[start + i, j] * before - centre) * after
-    else:
-        for i in range(m):
-            for j in range(d):
-                out[j, i] = (X[start + i, j] * unit[0, j] - unit[1, j]) * unit[2, j]
 
 
 @summing
@@ -95,7 +80,7 @@ def look(
         X: (n, d), in either memory order, float64 or float32.
         y: (n,), likewise.
         weight: (n,), or (0,) when all are 1.
-        unit: (3, d), as `_tile` takes it.
+        unit: (3, d), as `load` takes it.
         target: (3,), the same for y.
         basis: (d, r), in whose coordinates a row's length is measured.
         spans: (2, r), of each column of the basis the rows from the first to after the last that is not 0.
@@ -120,7 +105,7 @@ def look(
     loss = squares = stake = 0.0
     for at in range(0, n, TILE):
         m = min(TILE, n - at)
-        _tile(X, unit, at, m, x)
+        load(X, unit, at, m, x)
         for i in range(m):
             value[i] = (y[at + i] * target[0] - target[1]) * target[2]
             r[i] = value[i] - planes[0, 0]

@@ -6,29 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from linnet.kernels import add_products, summing
+from linnet.kernels import add_products, load, summing
 
 TILE = 512
 """Rows at work at a time, so that they stay in the cache."""
 COST, INNER, OUT, SQUARES, LARGEST, LEAST, COUNT = range(7)
 """Places in `sums`: Σ w·loss, Σ w·r² of inner rows, Σ w of outer ones, Σ w·r²; the largest |r|, the smallest weight and
 the number of inner rows."""
-
-
-@summing
-def _load(X: Any, unit: Any, start: int, m: int, tile: Any) -> None:
-    """(x·before - centre)·after of rows from `start`, to rows 1 and up of `tile`."""
-    d = X.shape[0]
-    if abs(X.strides[1]) <= abs(X.strides[0]):
-        for j in range(d):
-            z, x = tile[j + 1], X[j]
-            before, centre, after = unit[0, j], unit[1, j], unit[2, j]
-            for i in range(m):
-                z[i] = (x[start + i] * before - centre) * after
-    else:
-        for i in range(m):
-            for j in range(d):
-                tile[j + 1, i] = (X[j, start + i] * unit[0, j] - unit[1, j]) * unit[2, j]
 
 
 @summing
@@ -124,7 +108,7 @@ def look(
     held = 0
     for start in range(0, n, TILE):
         m = min(TILE, n - start)
-        _load(X, unit, start, m, tile)
+        load(X.T, unit, start, m, tile[1:])
         r = tile[p]
         r[:m] = y[start : start + m]
         for j in range(p):

@@ -143,6 +143,21 @@ def add_products(z: Any, total: Any) -> None:
                     total[i + a, j + b] += sums[a][b]
 
 
+@summing
+def load(X: Any, unit: Any, start: int, m: int, out: Any) -> None:
+    """Centred and scaled features of some rows of X (n, d), into `out` (d, m); `unit` (3, d): before, centre, after."""
+    d = X.shape[1]
+    if abs(X.strides[0]) <= abs(X.strides[1]):
+        for j in range(d):
+            before, centre, after, row = unit[0, j], unit[1, j], unit[2, j], out[j]
+            for i in range(m):
+                row[i] = (X[start + i, j] * before - centre) * after
+    else:
+        for i in range(m):
+            for j in range(d):
+                out[j, i] = (X[start + i, j] * unit[0, j] - unit[1, j]) * unit[2, j]
+
+
 @compiled
 def narrow_gram(X: Any, y: Any, weight: Any, shift: Any, z: Any, total: Any) -> None:
     """Add the upper triangle of Σ w·z·zᵀ over z = [1, [X, y] - shift] to `total` (q, q), in one call for many rows.

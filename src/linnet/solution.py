@@ -19,6 +19,8 @@ from linnet.sources.source import Source
 if TYPE_CHECKING:
     from linnet.normal import NormalEquations
 
+EXTREME = 900
+"""Exponent of two from which scaling alone could leave float64's range."""
 LEAST_FREE = 1e-8
 """Least share of its own residual that a row is taken to leave free: where a row decides its own fit, the residual is
 rounding and HC2 and HC3 have nothing to divide."""
@@ -160,7 +162,7 @@ class Solution:
         """Features (m, d) or the target (m,) of some rows, centred and scaled; `at` is their place among [X, y]."""
         powers, mean = -self.equations.exponents[at], self.equations.mean[0][at]
         # near float64's ends numbers must be scaled before they are centred, which elsewhere would cost digits
-        if (np.abs(self.equations.exponents) > 900).any():
+        if (np.abs(self.equations.exponents) > EXTREME).any():
             return np.asarray(np.ldexp(values.astype(np.float64), powers) - mean)
         off = np.asarray(values - self.centre[at], dtype=np.float64)
         off *= np.ldexp(1.0, powers)
@@ -179,7 +181,7 @@ class Solution:
         """
         z = np.empty((x.shape[0], self.rank + 1))
         z[:, 0] = self.equations.intercept
-        np.matmul(x if self.rank == x.shape[1] else x[:, self.kept], self._stretched, out=z[:, 1:])
+        np.matmul(x if self.rank == x.shape[1] else x[:, self.kept], self.stretched, out=z[:, 1:])
         return z
 
     def sandwich(self, meat: Float64s, bread: Float64s | None = None) -> Uncertainty:
@@ -194,7 +196,7 @@ class Solution:
         # each coordinate's pull on [bias, value at the centre, weights]
         pull = np.zeros((d + 2, self.rank + 1))
         pull[:2, 0] = base
-        pull[2:, 1:] = self._stretched if self.blend is None else self.blend @ self._stretched
+        pull[2:, 1:] = self.stretched if self.blend is None else self.blend @ self.stretched
         pull[0, 1:] = -base * (self.equations.mean[0][:d] @ pull[2:, 1:])
         if bread is not None:
             bread = bread.copy()
@@ -205,7 +207,7 @@ class Solution:
         return Uncertainty(self._in_own_units(np.sqrt(np.maximum(joint.diagonal(), 0.0))), _correlation(joint))
 
     @cached_property
-    def _stretched(self) -> Float64s:
+    def stretched(self) -> Float64s:
         """`basis` for row weights whose sum is 1."""
         return self.basis * math.sqrt(self.equations.total / self.equations.factor)
 

@@ -196,7 +196,7 @@ def _exchange(problem: Problem, r: Float64s, basis: NDArray[np.intp]) -> NDArray
     unit[leaving] = -1.0 if over[leaving] > 0 else 1.0
     along = np.linalg.solve(Z[:, basis].T, unit) @ Z  # residuals change by -t·along
     along[basis] = 0.0
-    crossing = ((r > 0) | (r == 0)) & (along > 0) | (r < 0) & (along < 0)
+    crossing = (r >= 0) & (along > 0) | (r < 0) & (along < 0)
     rows = np.flatnonzero(crossing & (np.abs(along) > 1e-12))
     if not rows.size:
         return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from linnet.block import Block, Float64s, InputError
 from linnet.losses import Loss, Squared
 from linnet.objective import Objective
-from linnet.solution import Solution, ldexp
+from linnet.solution import EXTREME, Solution, ldexp
 from linnet.solvers.exact import Exact
 from linnet.solvers.solver import Step
 from linnet.solvers.survey import WIDEST, Survey
@@ -22,8 +22,6 @@ from linnet.sources.source import Source
 
 DIRECT = 12_000
 """Rows up to which all of them are solved at once."""
-EXTREME = 900
-"""Exponent of two from which scaling alone could leave float64's range."""
 SAMPLE = 1 << 22
 """Numbers in a sample at most, 32 MB; fewer rows are all in it."""
 
@@ -234,7 +232,7 @@ class Frame:
         away = np.abs(y - shift)
         away = away[away > 0]
         power = math.frexp(float(np.median(away)))[1] if away.size else 0
-        basis = solution.basis * math.sqrt(equations.total / equations.factor)
+        basis = solution.stretched
         self._whole = basis if solution.blend is None else solution.blend @ basis
         by_kept = np.zeros((equations.features, solution.rank))
         by_kept[solution.kept] = basis

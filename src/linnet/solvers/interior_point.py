@@ -66,21 +66,21 @@ class InteriorPoint(Solver):
         free = not l2 or not first.solution.weights.any()
         if first.solution.residual == 0 and free:
             return [first.through(objective, vars(objective.loss)) for objective in objectives]
-        frame = Frame(first.solution, sample.block())
+        rows = sample.block()
+        frame = Frame(first.solution, rows)
         if not frame.coordinates.size:
             return [_nothing(objective, first, source) for objective in objectives]
         start = np.zeros(frame.coordinates.size)  # level at the median, which a row far out does not move
         epoch = first.exact.epoch
-        kept = None if sample.complete or source.held() is not None else sample.block()
+        kept = None if sample.complete or source.held() is not None else rows
         if sample.complete:
-            rows = sample.block()
             Z, y, w = frame.coordinates.rows(rows)
             found = [optimum(Problem(Z, y, w, q, frame.penalty(l2 / factor)), start) for q, factor in quantiles]
             squares = [_squares(y - each.weights @ Z, w) for each in found]
         else:
-            rows = sample.block(sample_size(sample.seen, frame.coordinates.size))
-            Z, y, w = frame.coordinates.rows(rows)
-            share = sample.seen / rows.rows
+            few = sample.block(sample_size(sample.seen, frame.coordinates.size))
+            Z, y, w = frame.coordinates.rows(few)
+            share = sample.seen / few.rows
             searches = []
             for q, factor in quantiles:
                 penalty = frame.penalty(l2 / factor)
