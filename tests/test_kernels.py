@@ -23,6 +23,7 @@ from linnet.kernels import (
     narrow_gram,
     product_digits,
     realign,
+    short_gram,
     span,
     to_double_double,
     vector_to_double_double,
@@ -239,6 +240,28 @@ def test_narrow_gram(dtype: type[np.floating[Any]], weighted: bool, rng: np.rand
     np.testing.assert_allclose(total[:7, :7], (z * w[:, None]).T @ z, rtol=1e-12, atol=1e-12)
     assert not total[7].any()
     assert not total[:, 7].any()
+
+
+@pytest.mark.parametrize("n", [0, 1, 9, 70])
+@pytest.mark.parametrize("d", [1, 2, 6])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_short_gram(
+    dtype: type[np.floating[Any]], order: Any, weighted: bool, d: int, n: int, rng: np.random.Generator
+) -> None:
+    """About the rows' own mean, far from 0, with rows of weight 0 among them, into outputs that held something else."""
+    X = np.array(rng.standard_normal((n, d)) + 1000, order=order, dtype=dtype)
+    y = rng.standard_normal(n).astype(dtype) - 50
+    w = rng.integers(0, 4, n) / 3.0 if weighted else np.ones(n)
+    shift, total = np.full(d + 1, np.nan), np.full((d + 2, d + 2), np.nan)
+    short_gram(X, y, w if weighted else np.empty(0), shift, total)
+    rows = np.column_stack([X, y]).astype(np.float64)
+    mean = w @ rows / w.sum() if w.any() else np.zeros(d + 1)
+    np.testing.assert_allclose(shift, mean, rtol=1e-14)
+    z = np.column_stack([np.ones(n), rows - shift])
+    np.testing.assert_allclose(total, (z * w[:, None]).T @ z, rtol=1e-12, atol=1e-10)
+    assert total.tobytes() == total.T.copy().tobytes()
 
 
 def test_mirror(rng: np.random.Generator) -> None:

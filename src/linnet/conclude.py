@@ -72,7 +72,8 @@ def conclude(
         n, centre, scale = survey.n, survey.centre, survey.scale
         df = solution.df_residual if solution is not None else max(float(n - d - objective.intercept), 0.0)
         assert last.squares is not None
-        unexplained = last.squares / scale[-1] ** 2 if 1e-150 < scale[-1] < 1e150 else math.nan
+        spread = float(scale[-1])
+        unexplained = last.squares / spread**2 if 1e-150 < spread < 1e150 else math.nan
         residual_sd = math.sqrt(last.squares * survey.total / df) if df > 0 else math.nan
         centre_value = last.bias + float(centre[:-1] @ last.weights)
     else:

@@ -195,7 +195,7 @@ def narrow_gram(X: Any, y: Any, weight: Any, shift: Any, z: Any, total: Any) -> 
         add_products(z, total)
 
 
-@compiled
+@summing
 def short_gram(X: Any, y: Any, weight: Any, shift: Any, total: Any) -> None:
     """As `narrow_gram`, for a few rows of any layout, with all of `total` (d+2, d+2), and with `shift` found here.
 
@@ -203,34 +203,36 @@ def short_gram(X: Any, y: Any, weight: Any, shift: Any, total: Any) -> None:
         X: (n, d).
         y: (n,).
         weight: (n,), or (0,) when all are 1.
-        shift: (d+1,) zeros, which become the mean of the rows.
-        total: zeros, to which the products are added.
+        shift: (d+1,), becomes the mean of the rows; 0 without any.
+        total: becomes the sums.
     """
     n, d = X.shape
+    z = np.zeros((-(-(d + 2) // 4) * 4, n))  # one contiguous feature after the other, for vector instructions
+    root = z[0]  # of the weights: what the column of ones becomes
     whole = 0.0
     for i in range(n):
         w = weight[i] if weight.size else 1.0
+        root[i] = np.sqrt(w)
         whole += w
-        for j in range(d):
-            shift[j] += w * X[i, j]
-        shift[d] += w * y[i]
-    if whole > 0.0:
-        for j in range(d + 1):
-            shift[j] /= whole
-    z = np.empty(d + 2)
-    z[0] = 1.0
-    for i in range(n):
-        w = weight[i] if weight.size else 1.0
-        for j in range(d):
-            z[j + 1] = X[i, j] - shift[j]
-        z[d + 1] = y[i] - shift[d]
-        for j in range(d + 2):
-            share = w * z[j]
-            for k in range(j, d + 2):
-                total[j, k] += share * z[k]
-    for j in range(d + 2):
-        for k in range(j):
-            total[j, k] = total[k, j]
+    for j in range(d + 1):
+        row = z[j + 1]
+        if j < d:
+            for i in range(n):
+                row[i] = X[i, j]
+        else:
+            for i in range(n):
+                row[i] = y[i]
+        mean = 0.0
+        for i in range(n):
+            mean += (weight[i] if weight.size else 1.0) * row[i]
+        shift[j] = mean = mean / whole if whole > 0.0 else 0.0
+        for i in range(n):
+            row[i] = (row[i] - mean) * root[i]
+    sums = np.zeros((z.shape[0], z.shape[0]))
+    add_products(z, sums)
+    for i in range(d + 2):
+        for j in range(i, d + 2):
+            total[i, j] = total[j, i] = sums[i, j]
 
 
 @compiled

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.linalg.blas import dsyrk
 from linnet.block import Block, Float64s, InputError
 from linnet.kernels import mirror, narrow_gram, short_gram
 from linnet.normal import NormalEquations
+from linnet.normal_kernels import centre_and_scale
 from linnet.solution import Solution
 
 T = TypeVar("T")
@@ -86,7 +88,9 @@ class Moments(ABC):
         most = SERIAL[0] if self.n * self.features < PARALLEL else 0  # with few rows, taking care takes longer
         if most < self.features <= SERIAL[1]:
             with one_thread_blas():
-                return equations.solve(l2)
+                solution = equations.solve(l2)
+                _ = solution.condition  # which is kept: whoever asks for it later does so without such care
+                return solution
         return equations.solve(l2)
 
     def stable_rate(self, l2: float = 0.0, intercept: bool = True) -> float:
@@ -140,7 +144,7 @@ class Float64Moments(Moments):
         d = block.features
         n = block.rows if block.weight is None else int(np.count_nonzero(block.weight))
         if shift is None and block.X.size <= SHORT and d <= NARROW:
-            shift, gram = np.zeros(d + 1), np.zeros((d + 2, d + 2))
+            shift, gram = np.empty(d + 1), np.empty((d + 2, d + 2))
             short_gram(block.X, block.y, np.empty(0) if block.weight is None else block.weight, shift, gram)
             return cls(d, n, shift, gram)
         with np.errstate(all="ignore"):
@@ -179,10 +183,10 @@ class Float64Moments(Moments):
         gram = self.gram + np.outer(s, delta) + np.outer(delta, s) + s[0] * np.outer(delta, delta)
         return replace(self, shift=shift, gram=gram)
 
-    @property
+    @cached_property
     def finite(self) -> bool:
         """Whether no sum left float64's range, and no number was NaN or infinite."""
-        return bool(np.isfinite(self.gram.trace()))
+        return math.isfinite(self.gram.trace())
 
     def normal(self, intercept: bool = True) -> NormalEquations:
         """The equations whose solution is the least-squares fit, centred in float64.
@@ -194,33 +198,20 @@ class Float64Moments(Moments):
             raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
         if not self.finite:
             raise InputError('Sums of squares leave float64\'s range: use precision="exact", or rescale the columns.')
-        total = float(self.gram[0, 0])
-        s, products = self.gram[0, 1:], self.gram[1:, 1:]
-        offset, mean = self.shift, s / total
-        if intercept:
-            C = np.outer(-s, mean)  # from here in place: wide tables would spend their time on copies
-            C += products
-        else:
-            C = products + np.outer(offset, s) + np.outer(s, offset) + total * np.outer(offset, offset)
-        diagonal = np.maximum(C.diagonal(), 0.0)
-        # half of each diagonal entry's exponent, so that taking it out of row and column leaves [1/4, 1)
-        half = np.where(diagonal > 0, (np.frexp(diagonal)[1] + 1) // 2, 0).astype(np.int64)
-        scale = np.ldexp(1.0, -half)
-        zeros = np.zeros_like(mean)
-        C *= scale[:, None]
-        C *= scale
-        before = np.maximum(products.diagonal(), total * mean**2)
-        cancelled = np.divide(before, diagonal, out=np.ones_like(before), where=diagonal > 0).max()
+        p = self.features + 1
+        matrix, exponents = np.empty((p, p)), np.empty(p, np.int64)
+        mean, raw = np.empty(p), np.empty(p)
+        cancelled = centre_and_scale(self.gram, self.shift, intercept, matrix, mean, exponents, raw)
         return NormalEquations(
             n=self.n,
-            total=total,
+            total=float(self.gram[0, 0]),
             intercept=intercept,
-            matrix=(C, np.zeros(C.shape)),  # zeros that take no memory until they are looked at
-            mean=((offset + mean) * scale if intercept else zeros, zeros),
-            exponents=half,
+            matrix=(matrix, np.zeros((p, p))),  # zeros that take no memory until they are looked at
+            mean=(mean, np.zeros(p)),
+            exponents=exponents,
             factor=1.0,
-            raw=diagonal * scale * scale + total * ((offset + mean) * scale) ** 2,
-            floor=min(FLOAT64_FLOOR * max(float(cancelled), 1.0), 1.0),
+            raw=raw,
+            floor=min(FLOAT64_FLOOR * cancelled, 1.0),
             precision="float64",
         )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
 from linnet.double_double import add_diagonal, back_substitute, cholesky, divide, multiply, square_upper
-from linnet.solution import Solution, joint_covariance, ldexp, square
+from linnet.normal_kernels import eliminate, in_own_units, spread
+from linnet.solution import DENSE, Solution, by_lanczos, joint_covariance, ldexp, square
 
 Doubled = tuple[Float64s, Float64s]
 """Double-double numbers: an unevaluated sum hi + lo of two arrays of one shape."""
@@ -23,8 +24,8 @@ EXTREMES = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 """What a dependency's coefficients are cut to where they leave float64's range."""
 NEGLIGIBLE = 1e-9
 """Standardised coefficients of a dependency below this are rounding, not part of it."""
-DENSE = 256
-"""Features up to which all eigenvalues take no longer than the largest alone."""
+NARROW = 48
+"""Features up to which our own kernel outruns LAPACK, which takes long to look at its arguments."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class NormalEquations:
         """d."""
         return self.exponents.size - 1
 
-    @property
+    @cached_property
     def diagonal(self) -> Float64s:
         """Diagonal of `matrix`, (d+1,)."""
         return np.maximum(self.matrix[0].diagonal(), 0.0)
@@ -76,7 +77,7 @@ class NormalEquations:
         """
         eased, ridge = self._with_ridge(l2)
         if eased.precision == "float64":
-            solution = _by_lapack(eased, ridge)
+            solution = _by_cholesky(eased, ridge)
             if solution is not None:
                 return solution
         return _by_double_double(eased, ridge)
@@ -95,7 +96,7 @@ class NormalEquations:
         M.flat[d + 2 :: d + 2] += l2 * scale[1:] ** 2
         if d < DENSE:
             return float(np.linalg.eigvalsh(M)[-1])
-        return _largest_eigenvalue(lambda x: M @ x, d + 1)
+        return by_lanczos(lambda x: M @ x, d + 1)
 
     def _with_ridge(self, l2: float) -> tuple[NormalEquations, Float64s]:
         """What l2 adds to the diagonal, (d,); units are changed where that would dwarf the matrix out of range."""
@@ -121,47 +122,48 @@ class NormalEquations:
         return eased, ridge
 
 
-def _by_lapack(equations: NormalEquations, ridge: Float64s) -> Solution | None:
+def _by_cholesky(equations: NormalEquations, ridge: Float64s) -> Solution | None:
     """Solve in float64; None when a pivot is small enough for rounding to have made it."""
-    from scipy.linalg.blas import dtrmv
-    from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
-
-    d = equations.features
-    C = equations.matrix[0][:d, :d]
-    A = C.copy()
-    A.flat[:: d + 1] += ridge
-    if not A.diagonal().all():
+    d, mean = equations.features, equations.mean[0]
+    beta, V = np.empty(d), np.zeros((d, d))
+    solve = eliminate if d <= NARROW else _by_lapack
+    residual = float(solve(equations.matrix[0], ridge, equations.floor, beta, V))
+    if math.isnan(residual):
         return None
-    before = A.diagonal().copy()
-    U, info = dpotrf(A.T, lower=0, clean=1, overwrite_a=1)
-    if info or (U.diagonal() ** 2 <= equations.floor * before).any():
-        return None
-    c = equations.matrix[0][:d, d]
-    beta, _ = dpotrs(U, c)
-    residual = equations.matrix[0][d, d] - c @ beta - ridge @ beta**2
-    V, _ = dtrtri(U, overwrite_c=1)
-    mean = equations.mean[0]
-    inverse: Float64s | None = None
-    if ridge.any():
-        inverse = square(V)
-        inverse = inverse @ C @ inverse
-        inverse = (inverse + inverse.T) / 2
-        h = inverse @ mean[:d]
-        reach = mean[:d] @ h
-    else:
-        half = dtrmv(V, mean[:d], trans=1)
-        h = dtrmv(V, half)
-        reach = half @ half
+    inverse: tuple[Float64s, Float64s, float] | None = None
+    if np.count_nonzero(ridge):
+        covariance = square(V)
+        covariance = covariance @ equations.matrix[0][:d, :d] @ covariance
+        covariance = (covariance + covariance.T) / 2
+        h = covariance @ mean[:d]
+        inverse = covariance, h, float(mean[:d] @ h)
     return _solution(
         equations,
         ridge,
         beta,
         float(mean[d] - mean[:d] @ beta),
         (np.arange(d), V, None),
-        (inverse, h, float(reach)),
-        max(float(residual), 0.0),
+        inverse,
+        max(residual, 0.0),
         np.ones(d, np.bool_),
     )
+
+
+def _by_lapack(matrix: Float64s, ridge: Float64s, floor: float, beta: Float64s, inverse: Float64s) -> float:
+    """What `eliminate` does, for many features."""
+    from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
+
+    d = beta.size
+    inverse[:] = matrix[:d, :d]
+    inverse.flat[:: d + 1] += ridge
+    before = inverse.diagonal().copy()
+    # in place; LAPACK counts by columns, and to it the upper factor, row by row, is the lower one
+    L, info = dpotrf(inverse.T, lower=1, clean=1, overwrite_a=1)
+    if info or not (L.diagonal() ** 2 > floor * before).all():
+        return math.nan
+    beta[:], _ = dpotrs(L, matrix[:d, d], lower=1)
+    dtrtri(L, lower=1, overwrite_c=1)
+    return float(matrix[d, d] - matrix[d, :d] @ beta - ridge @ beta**2)
 
 
 def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
@@ -202,7 +204,7 @@ def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
         ridge,
         beta[0],
         -float(bias[0][0]),
-        (rows, np.asfortranarray(V[0]), None),
+        (rows, V[0], None),
         (inverse[0], h[0], float(reach[0][0])),
         residual,
         kept,
@@ -297,7 +299,7 @@ def _solution(
     beta: Float64s,
     bias: float,
     factors: tuple[NDArray[np.intp], Float64s, Float64s | None],
-    errors: tuple[Float64s | None, Float64s, float],
+    errors: tuple[Float64s, Float64s, float] | None,
     residual: float,
     identified: NDArray[np.bool_],
     dependencies: tuple[tuple[int, Float64s, float], ...] = (),
@@ -305,28 +307,32 @@ def _solution(
 ) -> Solution:
     """Bring what was solved into the data's units.
 
-    `factors` are the Solution's kept, basis and blend; `errors` inverse (d, d), inverse·mean and mean·inverse·mean,
-    where an inverse of None stands for basis·basisᵀ, which is then multiplied out only when somebody asks for it.
+    `factors` are the Solution's kept, basis and blend; `errors` inverse (d, d), inverse·mean and mean·inverse·mean.
+    None stands for an inverse of basis·basisᵀ, which is multiplied out only when somebody asks for it.
     """
-    d = equations.features
-    power = int(equations.exponents[d]) - equations.exponents[:d]
-    with np.errstate(over="ignore", under="ignore"):
-        weights = np.ldexp(beta, power)
-    lost = ~np.isfinite(weights) | ((beta != 0) & (np.abs(weights) < np.finfo(np.float64).tiny))
-    if lost.any():
-        j = int(np.argmax(lost))
-        size = math.log10(abs(beta[j])) + float(power[j]) * math.log10(2.0) if beta[j] else 0.0
+    d, basis = equations.features, factors[1]
+    weights = np.empty(d)
+    j = in_own_units(beta, equations.exponents, weights)
+    if j >= 0:
+        power = float(equations.exponents[d] - equations.exponents[j])
+        size = math.log10(abs(beta[j])) + power * math.log10(2.0) if beta[j] else 0.0
         raise InputError(
             f"The weight of feature number {j + 1} is about 1e{size:+.0f}, outside float64's range: "
             "rescale that feature or the target."
         )
-    inverse, h, reach = errors
-    basis = factors[1]
-    own = np.einsum("ij,ij->i", basis, basis) if inverse is None else inverse.diagonal()
     # the value at the centre is as certain as a mean; the bias adds what the weights contribute on the way to 0
     centre = equations.factor / equations.total
     if not equations.intercept:
-        bias = centre = 0.0  # the mean is 0, and with it h and reach
+        bias = centre = 0.0  # the mean is 0, and with it what the weights contribute
+    joined, variances = np.empty(d), np.empty(d + 2)
+    if errors is None:
+        spread(basis, equations.mean[0], centre, joined, variances)
+        covariance = joint_covariance(basis, True, joined, variances)
+    else:
+        inverse, h, reach = errors
+        np.negative(h, out=joined)
+        variances[:2], variances[2:] = (centre + reach, centre), inverse.diagonal()
+        covariance = joint_covariance(inverse, False, joined, variances)
     return Solution(
         equations=equations,
         ridge=ridge,
@@ -339,43 +345,10 @@ def _solution(
         kept=factors[0],
         basis=basis,
         blend=factors[2],
-        variances=np.maximum(np.concatenate(((centre + reach, centre), own)), 0.0),
-        covariance=joint_covariance(basis if inverse is None else inverse, inverse is None, -h, centre, reach),
+        variances=np.maximum(variances, 0.0, out=variances),
+        covariance=covariance,
         residual=float(residual),
-        condition=math.inf if dependencies else _condition(equations, ridge, basis),
     )
-
-
-def _condition(equations: NormalEquations, ridge: Float64s, V: Float64s) -> float:
-    """Condition number of the standardised design: the root of that of the correlation matrix."""
-    d = equations.features
-    sd = np.sqrt(equations.diagonal[:d])
-    if not sd.all():
-        return math.inf
-    C = equations.matrix[0][:d, :d]
-    if ridge.any():
-        low, high = np.linalg.eigvalsh(C / (sd[:, None] * sd))[[0, -1]]
-        return math.sqrt(high / low) if low > 0 else math.inf
-    # the largest eigenvalue of the inverse keeps its digits where the smallest of C itself would have lost them
-    if d <= DENSE:
-        W = V * sd[:, None]
-        high, inverse_low = (float(np.linalg.eigvalsh(A)[-1]) for A in (C / (sd[:, None] * sd), W @ W.T))
-    else:
-        from scipy.linalg.blas import dsymv, dtrmv  # SciPy's BLAS throughout: NumPy's has threads of its own
-
-        whole, unit = equations.matrix[0].T, np.r_[1.0 / sd, 0.0]  # with the target, since a part would be copied
-        high = _largest_eigenvalue(lambda x: unit * dsymv(1.0, whole, unit * x), d + 1)
-        inverse_low = _largest_eigenvalue(lambda x: sd * dtrmv(V, dtrmv(V, sd * x, trans=1)), d)
-    return math.sqrt(high * inverse_low)
-
-
-def _largest_eigenvalue(multiply: Callable[[Float64s], Float64s], size: int) -> float:
-    """Of the symmetric matrix with which `multiply` multiplies a vector; by Lanczos iteration, to two digits."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
-
-    operator = LinearOperator((size, size), matvec=lambda x: multiply(x.ravel()), dtype=np.float64)
-    start = np.cos(np.arange(size, dtype=np.float64))
-    return float(eigsh(operator, k=1, ncv=8, which="LA", tol=1e-2, v0=start, return_eigenvectors=False)[0])
 
 
 def _multiply(A: Doubled, B: Doubled, onto: Doubled | None = None) -> Doubled:

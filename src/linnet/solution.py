@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from linnet.block import Float64s, Floats
 from linnet.inference import Uncertainty
 from linnet.kernels import mirror
+from linnet.normal_kernels import extremes, standard_errors
 from linnet.sources.source import Source
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 EXTREME = 900
 """Exponent of two from which scaling alone could leave float64's range."""
+DENSE = 256
+"""Features up to which all eigenvalues take no longer than the largest alone."""
 LEAST_FREE = 1e-8
 """Least share of its own residual that a row is taken to leave free: where a row decides its own fit, the residual is
 rounding and HC2 and HC3 have nothing to divide."""
@@ -41,13 +44,12 @@ class Solution:
             and the constant, in the columns' own units.
         scaled_weights: (d,).
         kept: (r,), indices of columns that are independent of those before them.
-        basis: (r, r), upper triangular, the inverse of the Cholesky factor of the scaled equations of those columns:
-            in it their Gram matrix is the identity.
+        basis: (r, r), upper triangular, row-major, the inverse of the Cholesky factor of the scaled equations of those
+            columns: in it their Gram matrix is the identity.
         blend: (d, r), what turns weights of the kept columns alone into the smallest ones; None if all are kept.
         variances: (d+2,), scaled, of [bias, value at the centre, weights] per unit of residual variance.
         covariance: gives their covariance, (d+2, d+2), which few look at and which takes as long as the solution.
         residual: scaled residual sum of squares.
-        condition: of the standardised design; infinite when rank deficient.
     """
 
     equations: NormalEquations
@@ -64,7 +66,6 @@ class Solution:
     variances: Float64s
     covariance: Callable[[], Float64s]
     residual: float
-    condition: float
 
     @property
     def rank(self) -> int:
@@ -72,9 +73,41 @@ class Solution:
         return self.kept.size
 
     @cached_property
+    def condition(self) -> float:
+        """Condition number of the standardised design: the root of that of the correlation matrix.
+
+        Infinite when rank deficient. Beyond DENSE features it is known to two digits.
+        """
+        equations, d, V = self.equations, self.equations.features, self.basis
+        if self.dependencies:
+            return math.inf
+        ridge = np.count_nonzero(self.ridge) > 0
+        if d <= DENSE or ridge:
+            high, inverse_low = extremes(equations.matrix[0], equations.diagonal, V, ridge)
+        else:
+            from scipy.linalg.blas import dsymv, dtrmv  # SciPy's BLAS throughout: NumPy's has threads of its own
+
+            sd = np.sqrt(equations.diagonal[:d])
+            whole, unit = equations.matrix[0].T, np.append(1.0 / sd, 0.0)  # with the target: a part would be copied
+            high = by_lanczos(lambda x: unit * dsymv(1.0, whole, unit * x), d + 1)
+            inverse_low = by_lanczos(lambda x: sd * dtrmv(V.T, dtrmv(V.T, sd * x, lower=1), lower=1, trans=1), d)
+        return math.sqrt(high * inverse_low)
+
+    @property
+    def condition_bound(self) -> float:
+        """What `condition` does not exceed, found without any eigenvalue; infinite with a ridge.
+
+        The largest eigenvalues of the correlation matrix and of its inverse are at most their traces: the number of
+        features, and the sum of their variance inflation factors.
+        """
+        if self.dependencies or np.count_nonzero(self.ridge):
+            return math.inf
+        return math.sqrt(self.rank * float(self.equations.diagonal[:-1] @ self.variances[2:]))
+
+    @cached_property
     def df_model(self) -> float:
         """Degrees of freedom spent on the weights: their number, or with ridge the trace of the hat matrix."""
-        if not self.ridge.any():
+        if not np.count_nonzero(self.ridge):
             return float(self.rank)
         return float(self.rank - np.sum(self.basis**2 * self.ridge[self.kept, None]))
 
@@ -125,7 +158,7 @@ class Solution:
         """Classical standard errors; None without degrees of freedom."""
         if not self.df_residual > 0:
             return None
-        sd = self._in_own_units(np.sqrt(self.variances) * math.sqrt(self.residual / self.df_residual))
+        sd = self._in_own_units(self.variances, math.sqrt(self.residual / self.df_residual))
         covariance = self.covariance  # alone, so that the Uncertainty does not keep the whole Solution
         return Uncertainty(sd, lambda: _correlation(covariance()))
 
@@ -204,19 +237,18 @@ class Solution:
             pull[:] = np.linalg.solve(bread, pull.T).T
         joint = pull @ meat @ pull.T
         joint = (joint + joint.T) / 2
-        return Uncertainty(self._in_own_units(np.sqrt(np.maximum(joint.diagonal(), 0.0))), _correlation(joint))
+        return Uncertainty(self._in_own_units(joint.diagonal()), _correlation(joint))
 
     @cached_property
     def stretched(self) -> Float64s:
         """`basis` for row weights whose sum is 1."""
         return self.basis * math.sqrt(self.equations.total / self.equations.factor)
 
-    def _in_own_units(self, sd: Float64s) -> Float64s:
-        """Standard errors of [bias, value at the centre, weights], (d+2,), that are scaled."""
-        powers = np.full(sd.size, self.target_power)
-        powers[2:] -= self.equations.exponents[:-1]
-        with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(np.ldexp(sd, powers))
+    def _in_own_units(self, variances: Float64s, factor: float = 1.0) -> Float64s:
+        """Roots of scaled variances of [bias, value at the centre, weights], (d+2,), times a factor."""
+        sd = np.empty(variances.size)
+        standard_errors(variances, factor, self.equations.exponents, sd)
+        return sd
 
 
 def _correlation(covariance: Float64s) -> Float64s:
@@ -231,7 +263,7 @@ def _correlation(covariance: Float64s) -> Float64s:
 
 
 def joint_covariance(
-    weights: Float64s, factored: bool, joined: Float64s, centre: float, reach: float
+    weights: Float64s, factored: bool, joined: Float64s, variances: Float64s
 ) -> Callable[[], Float64s]:
     """What writes out the covariance (d+2, d+2) of [bias, value at the centre, weights].
 
@@ -241,8 +273,7 @@ def joint_covariance(
         weights: (d, d), their covariance, or when `factored` the upper triangular V of which it is V·Vᵀ.
         factored: see above.
         joined: (d,), the covariance of the weights with the bias.
-        centre: the variance of the value at the centre.
-        reach: what the weights add to it in the variance of the bias.
+        variances: (d+2,), of which the first two are looked at.
     """
 
     def covariance() -> Float64s:
@@ -250,20 +281,29 @@ def joint_covariance(
         full[2:, 2:] = square(weights) if factored else weights
         full[0, 2:] = full[2:, 0] = joined
         full[1, 2:] = full[2:, 1] = 0.0
-        full[:2, :2] = centre
-        full[0, 0] += reach
+        full[:2, :2] = variances[1]
+        full[0, 0] = variances[0]
         return full
 
     return covariance
 
 
 def square(V: Float64s) -> Float64s:
-    """V·Vᵀ for an upper triangular V in Fortran's order."""
+    """V·Vᵀ for an upper triangular V, row-major."""
     from scipy.linalg.lapack import dlauum
 
-    product, _ = dlauum(V)
-    mirror(product)
-    return np.asarray(product.T)  # symmetric, and now in the order of everything else
+    product, _ = dlauum(V.T, lower=1)  # LAPACK counts by columns
+    mirror(product.T)
+    return np.asarray(product.T)
+
+
+def by_lanczos(multiply: Callable[[Float64s], Float64s], size: int) -> float:
+    """Largest eigenvalue of the symmetric matrix with which `multiply` multiplies a vector, to two digits."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    operator = LinearOperator((size, size), matvec=lambda x: multiply(x.ravel()), dtype=np.float64)
+    start = np.cos(np.arange(size, dtype=np.float64))
+    return float(eigsh(operator, k=1, ncv=8, which="LA", tol=1e-2, v0=start, return_eigenvectors=False)[0])
 
 
 def ldexp(x: float, e: int) -> float:

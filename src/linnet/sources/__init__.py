@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from linnet.block import Block, InputError
 from linnet.design import Design, check_missing
+from linnet.sources.arrays import ArraySource, prediction_block
 
 if TYPE_CHECKING:
     from linnet.sources.source import Source
@@ -42,8 +45,6 @@ def open_source(
                 raise InputError(f"{name}={value!r} names a column, but an array has none: give {name} as an array.")
         if features is not None:
             raise InputError("features= names columns, but an array has none: give an array of the features alone.")
-        from linnet.sources.arrays import ArraySource
-
         return ArraySource(data, target, weight=weight, missing=known)
 
     from linnet.sources.settle import table_source
@@ -63,8 +64,6 @@ def prediction_blocks(data: Any, design: Design) -> Iterator[Block]:
     """
     table = _table(data)
     if table is None:
-        from linnet.sources.arrays import prediction_block
-
         yield prediction_block(data, design)
         return
     if design.from_array:
@@ -81,6 +80,8 @@ def prediction_blocks(data: Any, design: Design) -> Iterator[Block]:
 
 def _table(data: Any) -> Table | None:
     """The Table that the data are; None for an array."""
+    if isinstance(data, np.ndarray):
+        return None
     if isinstance(data, str | os.PathLike):
         from linnet.sources.files import file_table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class ArraySource(Source):
         self._latest: tuple[int, NDArray[np.intp] | None] = (0, None)
         most = BLOCK_VALUES if as_float(self._X[:0]).dtype == self._X.dtype and missing == "error" else COPIED_VALUES
         self._block_rows = block_rows or max(1024, most // d)
-        design = Design.numbers([f"x{j + 1}" for j in range(d)], missing, from_array=True)
+        design = _numbered(d, missing)
         self.design = _with_means(design, self._X, self._y, self._weight) if missing == "mean" else design
 
     def blocks(self) -> Iterator[Block]:
@@ -173,6 +174,12 @@ def filled(X: Floats, design: Design) -> Floats:
     if None in fill or not np.isnan(X).any():
         return X
     return np.asarray(np.where(np.isnan(X), np.array(fill, dtype=np.float64).ravel(), X))
+
+
+@lru_cache(maxsize=8)  # whoever fits small arrays fits many, and making it takes as long as all the rest
+def _numbered(features: int, missing: Missing) -> Design:
+    """The design of an array, whose columns are x1, x2, … ."""
+    return Design.numbers([f"x{j + 1}" for j in range(features)], missing, from_array=True)
 
 
 def _real(data: Any, what: str) -> NDArray[Any]:

@@ -1,0 +1,207 @@
+"""Kernels of the normal equations: each does at once what would be a dozen calls of NumPy, compiled.
+
+For a few columns such calls take ten times as long as their arithmetic; for many, each is a trip through memory.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from linnet.double_double import compiled
+from linnet.kernels import mirror, summing
+
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+@compiled
+def _about(gram: Any, shift: Any, intercept: bool, i: int, j: int) -> float:
+    """Entry ij of the products of columns taken about their means, or about 0."""
+    s, r = gram[0, i + 1], gram[0, j + 1]
+    if intercept:
+        return float(gram[i + 1, j + 1] - s * (r / gram[0, 0]))
+    return float(gram[i + 1, j + 1] + shift[i] * r + s * shift[j] + gram[0, 0] * shift[i] * shift[j])
+
+
+@compiled
+def centre_and_scale(gram: Any, shift: Any, intercept: bool, matrix: Any, mean: Any, exponents: Any, raw: Any) -> float:
+    """Centre the sums of products of p columns, and bring each to units of a power of two.
+
+    Args:
+        gram: (p+1, p+1), sums of w·z·zᵀ over z = [1, columns - shift].
+        shift: (p,).
+        intercept: whether columns are taken about their means, or about 0.
+        matrix: (p, p), becomes Σ w·zzᵀ over the z = columns so taken, entry ij in units of 2^(k_i + k_j), which leaves
+            diagonal entries in [1/4, 1), or 0.
+        mean: (p,), becomes their means in units of 2^k; 0 when they are taken about 0.
+        exponents: (p,) int64, becomes k.
+        raw: (p,), becomes Σ w·z² about 0, in the units of `matrix`.
+
+    Returns:
+        By how many times at most centring made a diagonal entry smaller than what it was the difference of.
+    """
+    p = shift.size
+    total = gram[0, 0]
+    scale = np.empty(p)
+    cancelled = 1.0
+    for j in range(p):
+        off = gram[0, j + 1] / total
+        own = _about(gram, shift, intercept, j, j)
+        k = 0
+        if own > 0.0:
+            _, e = math.frexp(own)
+            k = (e + 1) // 2  # half of it, since the unit is taken out of row and column
+            cancelled = max(cancelled, max(gram[j + 1, j + 1], total * off * off) / own)
+        unit = math.ldexp(1.0, -k)
+        far = (shift[j] + off) * unit
+        exponents[j], scale[j] = k, unit
+        mean[j] = far if intercept else 0.0
+        raw[j] = max(own, 0.0) * unit * unit + total * mean[j] * mean[j]
+    for i in range(p):
+        for j in range(i, p):
+            matrix[i, j] = _about(gram, shift, intercept, i, j) * scale[i] * scale[j]
+    mirror(matrix)
+    return cancelled
+
+
+@summing
+def eliminate(matrix: Any, ridge: Any, floor: float, beta: Any, inverse: Any) -> float:
+    """Solve (C + ridge)·beta = c by a Cholesky factorisation C + ridge = UᵀU, in row-major order throughout.
+
+    Args:
+        matrix: (d+1, d+1), symmetric: C, and c and the sum of squares t of the target as its last column.
+        ridge: (d,), added to the diagonal.
+        floor: share of a diagonal entry that rounding may leave of it where nothing should be left.
+        beta: (d,), becomes the solution.
+        inverse: (d, d) zeros, whose upper triangle becomes U⁻¹.
+
+    Returns:
+        t - 2·cᵀbeta + betaᵀ·C·beta, what the solution leaves of t; NaN when a pivot was below the floor, so that
+        nothing else is of use.
+    """
+    d = beta.size
+    U = matrix.copy()
+    for i in range(d):
+        pivot = U[i, i] + ridge[i]
+        # not merely `<=`, which is false for NaN
+        if not pivot > floor * (matrix[i, i] + ridge[i]):
+            return np.nan
+        root = np.sqrt(pivot)
+        U[i, i] = root
+        row = U[i]
+        for j in range(i + 1, d + 1):
+            row[j] /= root
+        for k in range(i + 1, d + 1):
+            below, share = U[k], row[k]
+            for j in range(k, d + 1):
+                below[j] -= share * row[j]
+    left = U[d, d]
+    for i in range(d - 1, -1, -1):
+        row, own = U[i], inverse[i]
+        rest = row[d]
+        for j in range(i + 1, d):
+            rest -= row[j] * beta[j]
+        beta[i] = rest / row[i]
+        left -= ridge[i] * beta[i] * beta[i]
+        own[i] = -1.0
+        for k in range(i + 1, d):
+            later, share = inverse[k], row[k]
+            for j in range(k, d):
+                own[j] += share * later[j]
+        for j in range(i, d):
+            own[j] /= -row[i]
+    return float(left)
+
+
+@summing
+def spread(V: Any, mean: Any, centre: float, joined: Any, variances: Any) -> None:
+    """The variances of [bias, value at the centre, weights] per unit of residual variance, where V·Vᵀ is the weights'.
+
+    Args:
+        V: (d, d), upper triangular, row-major.
+        mean: (d,) or more numbers, of which d are looked at.
+        centre: the variance of the value at the centre.
+        joined: (d,), becomes the covariance of the weights with the bias.
+        variances: (d+2,), becomes what the first line says.
+    """
+    d = joined.size
+    half = np.zeros(d)
+    for i in range(d):
+        row, m = V[i], mean[i]
+        for j in range(i, d):
+            half[j] += row[j] * m
+    reach = 0.0
+    for i in range(d):
+        row = V[i]
+        along = own = 0.0
+        for j in range(i, d):
+            along += row[j] * half[j]
+            own += row[j] * row[j]
+        joined[i], variances[i + 2] = -along, own
+        reach += half[i] * half[i]
+    variances[0], variances[1] = centre + reach, centre
+
+
+@compiled
+def in_own_units(beta: Any, exponents: Any, weights: Any) -> int:
+    """Weights `beta` (d,) of columns in units of 2^exponents (d+1,), the target's last, as `weights` (d,) of the data.
+
+    Returns:
+        The first whose weight lies outside float64's range; -1 when none does.
+    """
+    lost = -1
+    d = beta.size
+    for j in range(d - 1, -1, -1):
+        weights[j] = math.ldexp(beta[j], exponents[d] - exponents[j])
+        size = abs(weights[j])
+        if not size < np.inf or (size < _TINY and beta[j] != 0.0):
+            lost = j
+    return lost
+
+
+@compiled
+def standard_errors(variances: Any, factor: float, exponents: Any, sd: Any) -> None:
+    """Roots of `variances` times `factor`, as `sd` in the data's units, all (d+2,): bias, value at the centre, weights.
+
+    Columns are in units of 2^exponents (d+1,), the target's last.
+    """
+    d = exponents.size - 1
+    for i in range(d + 2):
+        power = exponents[d] - (exponents[i - 2] if i >= 2 else 0)
+        sd[i] = math.ldexp(np.sqrt(max(variances[i], 0.0)) * factor, power)
+
+
+@summing
+def extremes(matrix: Any, diagonal: Any, V: Any, ridge: bool) -> tuple[float, float]:
+    """Largest eigenvalue of the correlation matrix of d columns and of its inverse, infinite where that has none.
+
+    The latter keeps its digits where the smallest eigenvalue of the matrix itself would have lost them.
+
+    Args:
+        matrix: (d+1, d+1), their products, and the target's.
+        diagonal: (d+1,), of it.
+        V: (d, d), upper triangular, row-major, with V·Vᵀ the inverse of the features' products.
+        ridge: whether V·Vᵀ is the inverse of something else, so that `matrix` has to tell both.
+    """
+    d = V.shape[0]
+    R = np.zeros((d, d))  # only the lower triangles, which is where LAPACK looks
+    inverse = np.zeros((d, d))
+    for i in range(d):
+        sd = np.sqrt(diagonal[i])
+        if sd == 0.0:
+            return np.inf, np.inf
+        row = V[i]
+        for j in range(i + 1):
+            scale = np.sqrt(diagonal[j])
+            R[i, j] = matrix[i, j] / (sd * scale)
+            if not ridge:
+                other, product = V[j], 0.0
+                for k in range(i, d):
+                    product += row[k] * other[k]
+                inverse[i, j] = sd * scale * product
+    values = np.linalg.eigvalsh(R)
+    if ridge:
+        return values[-1], 1.0 / values[0] if values[0] > 0.0 else np.inf
+    return values[-1], np.linalg.eigvalsh(inverse)[-1]
