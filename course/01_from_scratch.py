@@ -15,6 +15,7 @@ import torch
 
 import linnet
 from linnet import figures, scratch
+from linnet.scratch import permutations
 
 # %% [markdown]
 # ## The data
@@ -72,7 +73,8 @@ def sgd(parameters, lr, batch_size):
 # %% [markdown]
 # ## The loop
 #
-# Three epochs: each row is seen three times. The weights start near zero, the bias at zero.
+# Three epochs: each row is seen three times, in an order that is drawn anew. The weights start near zero, the bias at
+# zero. (`permutations` does what NumPy's `permutation` does, faster.)
 
 # %%
 random = np.random.default_rng(0)
@@ -81,7 +83,7 @@ b = torch.zeros(1, dtype=torch.float64, requires_grad=True)
 
 losses = []
 for epoch in range(1, 4):
-    for X_part, y_part in minibatches(X, y, 10, torch.tensor(random.permutation(1_000))):
+    for X_part, y_part in minibatches(X, y, 10, torch.tensor(permutations(1_000, random)[0])):
         squared_loss(linreg(X_part, w, b), y_part).sum().backward()
         sgd([w, b], lr=0.03, batch_size=len(X_part))
     with torch.no_grad():

@@ -56,3 +56,13 @@ def reference(
     if average:
         visited = visited.cumsum(axis=0) / np.arange(1, len(visited) + 1)[:, None]
     return [(step[1:], float(step[0])) for step in visited]
+
+
+def permutation(rng: np.random.Generator, n: int) -> list[int]:
+    """0 to n-1 in random order: each number takes a random place among those so far, whose holder moves to the end."""
+    order: list[int] = []
+    for i, uniform in enumerate(rng.random(n).tolist()):
+        place = int(uniform * (i + 1))
+        order.append(i)
+        order[i], order[place] = order[place], i
+    return order

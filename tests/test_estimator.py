@@ -6,7 +6,6 @@ import io
 import pickle
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import joblib  # type: ignore[import-untyped]  # it ships no types
@@ -428,7 +427,7 @@ def test_a_solver_without_moments_cannot_go_on(data: Data) -> None:
     class Forgetful(Exact):
         def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
             for step in super().steps(objective, source):
-                yield replace(step, moments=None)
+                yield step._replace(moments=None)
 
     model = LinearRegressor(solver=Forgetful()).partial_fit(X, y)
     same_fit(model, LinearRegressor().fit(X, y))

@@ -16,6 +16,7 @@ from linnet.block import Block
 from linnet.moments import Moments, Precision
 from linnet.objective import residual
 from linnet.sources.arrays import ArraySource
+from reference_sgd import permutation
 
 Floats = NDArray[np.float64]
 N, D = 300, 4
@@ -327,9 +328,9 @@ def test_they_do_so_for_the_absolute_loss(dtype: Any) -> None:
     X, y = experiment_b(dtype)
     epochs = 50
     start = (np.random.default_rng(2).normal(0, 0.1, 4), 0.01)
-    options: dict[str, Any] = {"lr": 0.01, "batch_size": 16, "epochs": epochs, "seed": 3}
-    shuffles = np.random.default_rng(3)
-    orders = [shuffles.permutation(500) for _ in range(epochs)]
+    options: dict[str, Any] = {"lr": 0.01, "batch_size": 16, "epochs": epochs, "seed": 0}
+    shuffles = np.random.default_rng(0)
+    orders = [np.array(permutation(shuffles, 500)) for _ in range(epochs)]
     paths = [
         path(each.train(X, y, loss=scratch.absolute, start=start, order=lambda e: orders[e - 1], **options))
         for each in (scratch, concise)

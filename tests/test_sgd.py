@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import linnet
 from linnet import SGD, Absolute, Huber, InputError, Loss, Objective, Quantile, Squared, Status, Step
 from linnet.sources.arrays import ArraySource
-from reference_sgd import reference
+from reference_sgd import permutation, reference
 
 Floats = NDArray[np.float64]
 LOSSES: list[Loss] = [Squared(), Absolute(), Huber(0.5), Quantile(0.9)]
@@ -51,10 +51,10 @@ def orders(shuffle: bool | str, n: int, seed: int, epochs: int, normal: int) -> 
     rng = np.random.default_rng(seed)
     rng.normal(0.0, 0.01, normal)
     if shuffle is True:
-        return [rng.permutation(n) for _ in range(epochs)]
+        return [np.array(permutation(rng, n)) for _ in range(epochs)]
     if shuffle == "pieces":
         pieces = [np.arange(i, min(i + 64, n)) for i in range(0, n, 64)]
-        return [np.concatenate([pieces[k] for k in rng.permutation(len(pieces))]) for _ in range(epochs)]
+        return [np.concatenate([pieces[k] for k in permutation(rng, len(pieces))]) for _ in range(epochs)]
     return [np.arange(n)] * epochs
 
 
@@ -104,6 +104,22 @@ def test_how_often_one_looks_changes_no_bit() -> None:
         assert run.weights.tobytes() == runs[0].weights.tobytes()
         assert run.bias == runs[0].bias
         assert [r["step"] for r in run.history] == [r["step"] for r in runs[0].history]
+
+
+def test_how_often_one_looks_changes_no_bit_where_a_rate_of_our_own_must_be_lowered() -> None:
+    """A row that the rate's sample leaves out, and that makes the run explode in the second of several epochs."""
+    n = 4000
+    rng = np.random.default_rng(201)
+    X = rng.standard_normal((n, 2))
+    hidden = min(set(range(n)) - set(np.linspace(0, n - 1, 2048).astype(int).tolist()))
+    X[hidden] *= 200
+    y = X @ [1.0, 2.0] + rng.standard_normal(n)
+    runs = [learn(SGD(lr="auto", epochs=12, tol=None, every=every, seed=1), X, y)[-1] for every in (None, 1, 7, 125)]
+    assert "the learning rate was lowered 3 times" in runs[0].notes[-1]
+    for run in runs[1:]:
+        assert run.weights is not None
+        assert runs[0].weights is not None
+        assert run.weights.tobytes() == runs[0].weights.tobytes()
 
 
 def test_a_listener_changes_no_bit() -> None:

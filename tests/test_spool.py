@@ -22,7 +22,9 @@ from linnet.design import Design
 from linnet.sources import spool as module
 from linnet.sources.arrays import ArraySource
 from linnet.sources.source import Source
-from linnet.sources.spool import Shuffle, Spool, Window
+from linnet.sources.spool import Spool
+from linnet.sources.window import Shuffle, Window
+from reference_sgd import permutation
 
 BATCH = 8
 SHUFFLES: tuple[Shuffle, ...] = (True, "pieces", False)
@@ -77,10 +79,7 @@ def spooled(block: Block, cuts: list[int] | None = None, memory: int = 4000, ord
 
 def visits(window: Window) -> Any:
     """The rows of a Window in the order of their visits."""
-    rows = np.arange(window.block.rows)
-    if window.piece:
-        pieces = [rows[k * window.piece : (k + 1) * window.piece] for k in window.order.tolist()]
-        rows = np.concatenate(pieces)
+    rows = window.order if window.order.size else np.arange(window.block.rows)
     return rows[window.at :]
 
 
@@ -213,11 +212,14 @@ def test_in_memory_one_permutation_is_drawn_and_nothing_else() -> None:
     spool = Spool.over(table(100))
     ours, theirs = np.random.default_rng(3), np.random.default_rng(3)
     (window,) = spool.windows(True, ours)
-    assert np.array_equal(window.order, theirs.permutation(100))
+    assert window.order.tolist() == permutation(theirs, 100)
     (window,) = spool.windows("pieces", ours)
-    assert np.array_equal(window.order, theirs.permutation(2))
+    pieces = [range(64), range(64, 100)]
+    assert window.order.tolist() == [row for k in permutation(theirs, 2) for row in pieces[k]]
+    (window,) = spool.windows(True, ours, epochs=3)
+    assert window.order.tolist() == [row for _ in range(3) for row in permutation(theirs, 100)]
     (window,) = spool.windows(False, ours)
-    assert (window.order.size, window.piece) == (0, 0)
+    assert window.order.size == 0
     assert ours.integers(1 << 60) == theirs.integers(1 << 60)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from linnet.block import InputError
 from linnet.scratch import device, mean_cost, quantile, rate
 from linnet.solvers.solver import Step
+from linnet.sources.window import permutations
 from linnet.tensors import Tensor, leaf, numbers, tensors, torch
 
 __all__ = ["absolute", "huber", "quantile", "squared", "train"]  # torch has no quantile loss: it is scratch's
@@ -70,7 +71,7 @@ def train(
     data = torch.utils.data.TensorDataset(X, y, weight)
     step = 0
     for epoch in range(1, epochs + 1):
-        seen, rows = 0, order(epoch) if order else random.permutation(n)
+        seen, rows = 0, order(epoch) if order else permutations(n, random)[0]
         # The usual shuffle=True would take other orders than scratch does.
         for batch in torch.utils.data.DataLoader(data, batch_size=batch_size, sampler=rows):
             X_part, y_part, weight_part = (part.to(to) for part in batch)

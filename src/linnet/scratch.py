@@ -16,6 +16,7 @@ import numpy as np
 
 from linnet.block import InputError
 from linnet.solvers.solver import Step
+from linnet.sources.window import permutations
 from linnet.tensors import Tensor, leaf, numbers, tensors, torch
 
 
@@ -136,7 +137,7 @@ def train(
     velocities, means = ([torch.zeros_like(w), torch.zeros_like(b)] for _ in range(2))
     step = 0
     for epoch in range(1, epochs + 1):
-        seen, rows = 0, order(epoch) if order else random.permutation(n)
+        seen, rows = 0, order(epoch) if order else permutations(n, random)[0]
         for X_part, y_part, weight_part in minibatches(rows, batch_size, X, y, weight):
             cost = mean_cost(loss(linreg(X_part, w, b), y_part), weight_part)
             (cost + l2 / 2 * (w**2).sum()).backward()

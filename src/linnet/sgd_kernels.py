@@ -5,58 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+import numpy as np
+from numba import njit
 
-AHEAD = 32
-"""Rows ahead of the one at work that are asked for from memory: one in random order is in no cache yet, and those in
-order come faster so than by the processor's own foresight."""
-LINE = 64
-"""Bytes of a cache line."""
+from linnet.row_kernels import AHEAD, CACHED, RUN, ask, ask_next
 
-
-@intrinsic
-def _prefetch(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
-    """Ask for the cache line that holds array[i, j], without waiting for it.
-
-    Into the second cache, which has room for more requests under way than the first: a fifth faster in random order.
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = signature.args[0]
-        view = context.make_array(kind)(context, builder, args[0])
-        pointer = cgutils.get_item_pointer(context, builder, kind, view, [args[1], args[2]], wraparound=False)
-        i32, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
-        )
-        read, second, data = (ir.Constant(i32, number) for number in (0, 2, 1))
-        builder.call(function, [builder.bitcast(pointer, byte), read, second, data])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp), codegen
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _row(at: int, order: Any, piece: int, rows: int, short: int) -> int:
-    """The row at a place of an order of rows, or of pieces, of which number `short` may end early."""
-    if piece == 1:
-        return order[at]
-    length = rows - order[short] * piece
-    if at >= short * piece + length:  # behind the short piece: as if that were whole
-        at += piece - length
-    return order[at // piece] * piece + at % piece
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _ask(X: Any, i: int) -> None:
-    """Ask for a row."""
-    d = X.shape[1]
-    for j in range(0, d, max(1, LINE // X.itemsize)):
-        _prefetch(X, i, j)
-    _prefetch(X, i, d - 1)
+TOGETHER = 4
+"""Rows that are worked on together: weights and gradient are then loaded once for all of them."""
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
@@ -71,39 +26,75 @@ def _cost(r: float, bend: tuple[float, float, float]) -> tuple[float, float]:
     return value, tilt + (math.copysign(limit, r) if r != 0.0 else 0.0)
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _dot(x: Any, centre: Any, w: Any, zero: Any) -> Any:
-    """(x - centre)·w."""
-    total = zero
-    if centre is None:
-        for j in range(x.size):
-            total += x[j] * w[j]
-    else:
-        for j in range(x.size):
-            total += (x[j] - centre[j]) * w[j]
-    return total
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _one(x: Any, y: float, share: float, centre: Any, u: Any, w: Any, bend: Any, gradient: Any) -> tuple[float, float]:
+    """A row's loss and slope, both times its share in the minibatch; adds slope·(x - centre) to the gradient."""
+    total = w.dtype.type(0.0)
+    for j in range(w.size):
+        total += (x[j] if centre is None else x[j] - centre[j]) * w[j]
+    loss, slope = _cost(y - (u[0] + total), bend)
+    slope *= share
+    g = w.dtype.type(slope)
+    for j in range(w.size):
+        gradient[j] += g * (x[j] if centre is None else x[j] - centre[j])
+    return share * loss, slope
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _add(g: Any, x: Any, centre: Any, gradient: Any) -> None:
-    """Add g·(x - centre) to the gradient."""
-    if centre is None:
-        for j in range(x.size):
-            gradient[j] += g * x[j]
-    else:
-        for j in range(x.size):
-            gradient[j] += g * (x[j] - centre[j])
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _four(
+    x: tuple[Any, Any, Any, Any], y: Any, share: Any, centre: Any, u: Any, w: Any, bend: Any, gradient: Any
+) -> tuple[float, float]:
+    """The same for four rows, added up."""
+    x0, x1, x2, x3 = x
+    t0 = t1 = t2 = t3 = w.dtype.type(0.0)
+    for j in range(w.size):
+        v = w[j]
+        if centre is None:
+            t0 += x0[j] * v
+            t1 += x1[j] * v
+            t2 += x2[j] * v
+            t3 += x3[j] * v
+        else:
+            c = centre[j]
+            t0 += (x0[j] - c) * v
+            t1 += (x1[j] - c) * v
+            t2 += (x2[j] - c) * v
+            t3 += (x3[j] - c) * v
+    l0, s0 = _cost(y[0] - (u[0] + t0), bend)
+    l1, s1 = _cost(y[1] - (u[0] + t1), bend)
+    l2, s2 = _cost(y[2] - (u[0] + t2), bend)
+    l3, s3 = _cost(y[3] - (u[0] + t3), bend)
+    s0, s1, s2, s3 = s0 * share[0], s1 * share[1], s2 * share[2], s3 * share[3]
+    number = w.dtype.type
+    g0, g1, g2, g3 = number(s0), number(s1), number(s2), number(s3)
+    for j in range(w.size):
+        if centre is None:
+            gradient[j] += (g0 * x0[j] + g1 * x1[j]) + (g2 * x2[j] + g3 * x3[j])
+        else:
+            c = centre[j]
+            gradient[j] += (g0 * (x0[j] - c) + g1 * (x1[j] - c)) + (g2 * (x2[j] - c) + g3 * (x3[j] - c))
+    loss = (share[0] * l0 + share[1] * l1) + (share[2] * l2 + share[3] * l3)
+    return loss, (s0 + s1) + (s2 + s3)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _short(order: Any, piece: int, n: int) -> int:
-    """Where in an order of pieces the one stands that the end of the rows cuts short, or comes last."""
-    at = 0
-    if piece > 1:
-        for k in range(order.size):
-            if (order[k] + 1) * piece >= n:
-                at = k
-    return at
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _move(
+    u: Any,
+    velocity: Any,
+    pull: float,
+    gradient: Any,
+    share: float,
+    rate: float,
+    metric: Any,
+    momentum: float,
+    l2: float,
+) -> None:
+    """One update of u, `share` times `pull` and `gradient` being the means of the minibatch's slopes and gradients."""
+    velocity[0] = momentum * velocity[0] - share * pull
+    u[0] -= rate * metric[0] * velocity[0]
+    for j in range(gradient.size):
+        velocity[j + 1] = momentum * velocity[j + 1] - share * gradient[j] + l2 * u[j + 1]
+        u[j + 1] -= rate * metric[j + 1] * velocity[j + 1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
@@ -111,8 +102,8 @@ def descend(
     X: Any,
     y: Any,
     weight: Any,
+    unit: float,
     order: Any,
-    piece: int,
     span: tuple[int, int, int],
     centre: Any,
     metric: Any,
@@ -122,10 +113,12 @@ def descend(
     l2: float,
     averaging: float,
     step: int,
-    state: Any,
+    start: Any,
     slope: Any,
-) -> float:
-    """Move the weights by minibatch after minibatch; returns the sum of the losses met on the way.
+    trail: Any,
+    losses: Any,
+) -> None:
+    """Move the weights by minibatch after minibatch, and note where they are after each epoch.
 
     With u = [bias, weights] and the row z = [1, x - centre], a minibatch takes g = mean of w·s(r)·(-z), adds l2 times
     the weights, and does velocity = momentum·velocity + g, u -= rate·metric·velocity. The mean is over its own length,
@@ -134,9 +127,9 @@ def descend(
     Args:
         X: (n, d), each row contiguous, float32 or float64, which is also the arithmetic of its products.
         y: (n,).
-        weight: (n,) row weights of mean 1, or (0,) when all are 1.
-        order: (m·n,) row numbers for m epochs; pieces' numbers; or (0,) for rows as they come, m times.
-        piece: rows in a piece of `order`, 1 if it holds rows, 0 if there is no order.
+        weight: (n,) row weights, or (0,) when all are 1.
+        unit: what makes their mean 1.
+        order: (m·n,) row numbers for m epochs, or (0,) for rows as they come, m times.
         span: the places in the order from which and up to which to go, and the rows of a minibatch.
         centre: (d,) in X's type, or None when it is 0.
         metric: (d+1,), what each coordinate's step is multiplied with.
@@ -147,44 +140,104 @@ def descend(
         averaging: p of the mean, which gives step k the weight (1+p)/(k+p) (Shamir and Zhang 2013, section 3; 0 is
             Polyak's plain mean); negative for none.
         step: minibatches done before.
-        state: (3, d+1): u, velocity, mean; changed in place.
+        start: (3, d+1): u, velocity and mean before the first minibatch.
         slope: (2, d) in X's type, as work space.
+        trail: (m, 3, d+1), filled with these after each epoch, and at the end of the span.
+        losses: (m,), filled with the sum of the losses met in each of them.
     """
     n, d = X.shape
     begin, end, size = span
     first, fall, power = rate
+    w, gradient = slope[0], slope[1]
+    distant = X.size * X.itemsize > CACHED
+    run = 1 + RUN // (d * X.itemsize)
+    in_order, weighted = order.size == 0, weight.size > 0
+    state = start.copy()
     u, velocity, mean = state[0], state[1], state[2]
-    local, gradient = slope[0], slope[1]
-    zero = X.dtype.type(0.0)
-    short = _short(order, piece, n)
-    total = 0.0
-    at = begin
+    k, at, met = 0, begin, 0.0
     while at < end:
         epoch = (at // n) * n
         stop = min(at + size, end, epoch + n)
         for j in range(d):
-            local[j] = u[j + 1]
-            gradient[j] = zero
+            w[j] = u[j + 1]
+            gradient[j] = 0.0
         pull = 0.0
-        for place in range(at, stop):
-            if place + AHEAD < end:
-                far = place + AHEAD
-                _ask(X, _row(far, order, piece, n, short) if piece != 0 else min(far - epoch, n - 1))
-            i = _row(place, order, piece, n, short) if piece != 0 else place - epoch
-            value, s = _cost(y[i] - (u[0] + _dot(X[i], centre, local, zero)), bend)
-            share = weight[i] if weight.size else 1.0
-            total += share * value
-            pull += share * s
-            _add(X.dtype.type(share * s), X[i], centre, gradient)
-        share = 1.0 / (stop - at)
+        place = at
+        while place + TOGETHER <= stop:
+            if in_order:
+                i0 = place - epoch
+                i1, i2, i3 = i0 + 1, i0 + 2, i0 + 3
+                if distant:
+                    for i in range(i0 + run, min(i0 + run + TOGETHER, n)):
+                        ask_next(X, i)
+            else:
+                i0, i1, i2, i3 = order[place], order[place + 1], order[place + 2], order[place + 3]
+                if distant:
+                    for far in range(place + AHEAD, min(place + AHEAD + TOGETHER, end)):
+                        ask(X, order[far])
+            share = (
+                (unit * weight[i0], unit * weight[i1], unit * weight[i2], unit * weight[i3])
+                if weighted
+                else (1.0, 1.0, 1.0, 1.0)
+            )
+            rows, targets = (X[i0], X[i1], X[i2], X[i3]), (y[i0], y[i1], y[i2], y[i3])
+            loss, s = _four(rows, targets, share, centre, u, w, bend, gradient)
+            met += loss
+            pull += s
+            place += TOGETHER
+        for last in range(place, stop):
+            i = last - epoch if in_order else order[last]
+            loss, s = _one(X[i], y[i], unit * weight[i] if weighted else 1.0, centre, u, w, bend, gradient)
+            met += loss
+            pull += s
         now = first if fall == 0.0 else first * math.pow(1.0 + fall * step, -power)
-        velocity[0] = momentum * velocity[0] - share * pull
-        u[0] -= now * metric[0] * velocity[0]
-        for j in range(d):
-            velocity[j + 1] = momentum * velocity[j + 1] - share * gradient[j] + l2 * u[j + 1]
-            u[j + 1] -= now * metric[j + 1] * velocity[j + 1]
+        _move(u, velocity, pull, gradient, 1.0 / (stop - at), now, metric, momentum, l2)
         step += 1
         if averaging >= 0.0:
-            mean += (1.0 + averaging) / (step + averaging) * (u - mean)
+            part = (1.0 + averaging) / (step + averaging)
+            for j in range(d + 1):
+                mean[j] += part * (u[j] - mean[j])
         at = stop
-    return total
+        if at == epoch + n or at == end:
+            for i in range(3):  # an assignment of arrays takes two seconds to compile
+                for j in range(d + 1):
+                    trail[k, i, j] = state[i, j]
+            losses[k] = met
+            met = 0.0
+            k += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def excess(
+    u: Any, optimum: Any, exponents: Any, matrix: Any, unit: float, centre: Any, l2: float, intercept: bool
+) -> float:
+    """By how much the objective with squared loss lies above its minimum at u = [bias, weights].
+
+    Args:
+        u: (d+1,).
+        optimum: (d+1,), [bias, weights] at the minimum.
+        exponents: (d+1,), powers of two in whose units `matrix` is.
+        matrix: (d+1, d+1), of which the first d rows and columns are the features' centred cross products.
+        unit: what makes these means.
+        centre: (d+1,), of which the first d are the features' means.
+        l2: ridge penalty.
+        intercept: whether there is a bias.
+    """
+    d = u.size - 1
+    scaled = np.empty(d)
+    square = penalty = 0.0
+    at_centre = u[0] - optimum[0]
+    for j in range(d):
+        delta = u[j + 1] - optimum[j + 1]
+        penalty += delta * delta
+        at_centre += centre[j] * delta
+        scaled[j] = math.ldexp(delta, exponents[j])
+    for i in range(d):
+        row = 0.0
+        for j in range(d):
+            row += matrix[i, j] * scaled[j]
+        square += scaled[i] * row
+    square *= unit
+    if intercept:
+        square += at_centre * at_centre
+    return (square + l2 * penalty) / 2.0

@@ -28,12 +28,12 @@ def ending(run: Run, status: Status) -> Step:
     survey = run.survey = run.survey or survey_of(run.spool, run.objective, run.source)
     if survey.solution is not None:
         for record, seen in zip(run.history, run.seen, strict=False):
-            record["objective"] = survey.lowest + survey.excess(seen[1:], float(seen[0]))
+            record["objective"] = survey.lowest + survey.excess(seen)
     u = run.reported(run.place)
     weights, bias = u[1:], float(u[0])
     least = survey.solution
     if least is not None:
-        value = survey.lowest + survey.excess(weights, bias)
+        value = survey.lowest + survey.excess(u)
         squares = 2.0 * max(value - run.objective.penalty(weights), 0.0)
     if least is None or not run.squared:
         value, squares = _evaluate(run, weights, bias)
@@ -118,6 +118,6 @@ def _hindrance(run: Run) -> str:
     assert survey is not None
     if survey.solution is not None and survey.solution.condition > CROSSED:
         return f"; columns that nearly depend on each other slow it (condition number {survey.solution.condition:.3g})"
-    if survey.outlying(run.spool.sample(SAMPLE)) > FAR_OUT:
+    if run.solver.lr == "auto" and survey.outlying(run.spool.sample(SAMPLE)) > FAR_OUT:
         return "; rows far out among the features keep the learning rate small"
     return ""

@@ -118,8 +118,7 @@ class FirstPass:
 
     def through(self, objective: Objective, settings: Mapping[str, Any], settled: Loss | None = None) -> Step:
         """The last Step where the least-squares plane goes through every row, which is then the best for any loss."""
-        return replace(
-            self.exact,
+        return self.exact._replace(
             objective=0.0,
             gap=0.0,
             squares=0.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -93,7 +93,7 @@ class InteriorPoint(Solver):
             found = [search.best for search in searches]
             squares = [search.squares for search in searches]
         return [
-            replace(_last(objective, first, frame, each, square, factor, epoch), sample=kept)
+            _last(objective, first, frame, each, square, factor, epoch)._replace(sample=kept)
             for objective, each, square, (_, factor) in zip(objectives, found, squares, quantiles, strict=True)
         ]
 
@@ -142,8 +142,8 @@ def _nothing(objective: Objective, first: FirstPass, source: Source) -> Step:
     value = objective.of(source, exact.weights, 0.0)
     survey, settings = first.survey(objective), vars(objective.loss)
     passes = exact.epoch + 1
-    return replace(
-        exact, epoch=passes, objective=value, gap=0.0, survey=survey, squares=2 * exact.objective, settings=settings
+    return exact._replace(
+        epoch=passes, objective=value, gap=0.0, survey=survey, squares=2 * exact.objective, settings=settings
     )
 
 

@@ -2,55 +2,50 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from linnet.block import Float64s, InputError
+from linnet.block import Float64s, Floats, InputError
 from linnet.checkpoint import Checkpoint
 from linnet.losses import Squared
-from linnet.objective import Objective, residual
+from linnet.moments import thread_count
+from linnet.objective import Objective
 from linnet.sgd_kernels import descend
+from linnet.solvers.ceiling import Ceiling
 from linnet.solvers.ending import ending
 from linnet.solvers.solver import Step
 from linnet.solvers.survey import SAMPLE, Rows
 from linnet.sources.source import Source
-from linnet.sources.spool import Window
+from linnet.sources.window import Leg, drawn
 from linnet.status import Status
 
 if TYPE_CHECKING:
     from linnet.solvers.sgd import SGD
 
 CHUNK = 1 << 26
-"""Numbers that one call of the kernel works through: less than a tenth of a second."""
+"""Numbers from one look at a run to the next, where epochs are long: less than a tenth of a second."""
+BRIEF = 1 << 16
+"""Numbers in one call of the kernel where epochs are short, which are then looked at one by one."""
 SAVE_EVERY = 1.0
 """Seconds between two checkpoints."""
 RECORDS = 1000
 """Records of a history; beyond, every second one is dropped."""
-EXPLODED = 10.0
-"""Growth of the mean loss over that at the start, at the end of an epoch, that no converging run shows,"""
-AT_ONCE = 1e6
-"""and within one."""
-FEW = 10
-"""Minibatches in an epoch from which on a run that explodes shows it before the last one."""
 SETTLE = 8
 """Epochs from which on a learning rate of our own falls: where minibatches differ, a constant one leaves even averaged
 weights off the optimum, by its size. It falls with their square root, and faster, where slopes do not become small."""
+UNWEIGHTED = np.empty(0)
 NARROW = 100
 """Features up to which the weights at each record are kept, to work out its objective when the run has ended."""
 RETRIES = 20
 """Times that a learning rate of our own is divided by four when rows turn out to be wilder than the sample."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class Place(NamedTuple):
     """Where a run is: the rest of it follows from this, the rows and the settings.
 
     Attributes:
@@ -59,8 +54,7 @@ class Place:
         step: minibatches done.
         state: (3, d+1), as `descend` takes it.
         rate: learning rate.
-        random: random state at the start of that epoch; None where no checkpoint asks for it.
-        loss: sum of the losses met in that epoch so far, or, when none of its rows is done, in the ones looked at last.
+        loss: sum of the losses met in that epoch so far, or, when none of its rows is done, in the epoch before.
     """
 
     epoch: int
@@ -68,7 +62,6 @@ class Place:
     step: int
     state: Float64s
     rate: float
-    random: dict[str, Any] | None = None
     loss: float = 0.0
 
 
@@ -86,15 +79,19 @@ class Run:
         self.path = None if solver.checkpoint is None else Path(solver.checkpoint)
         self.rng = np.random.default_rng(solver.seed)
         auto = solver.lr == "auto"
-        self.centre = np.zeros(d)
-        self.metric = np.ones(d + 1)
-        self.metric[0] = float(objective.intercept)
+        self.offset: Floats | None = None  # of the features, where that is not 0
         if auto:
             assert self.survey is not None
-            self.centre = self.survey.centre[:-1].astype(self.spool.dtype).astype(np.float64)
+            centre = self.survey.centre[:-1].astype(self.spool.dtype)
+            self.offset = centre if centre.any() else None
             self.metric = self.survey.metric
-        self.offset = self.centre.astype(self.spool.dtype) if self.centre.any() else None
-        per_epoch = -(-n // solver.batch_size)
+        else:
+            self.metric = np.empty(d + 1)
+            self.metric[0], self.metric[1:] = objective.intercept, 1.0
+        self.averaging = solver.averaging
+        size = solver.batch_size
+        per_epoch = -(-n // size)
+        self.chunk = size * (solver.every or max(1, CHUNK // (size * (d + 1))))
         assert objective.loss.bend is not None
         self.bend = objective.loss.bend
         self.fall = (0.0, 1.0)
@@ -105,24 +102,27 @@ class Run:
         self.work = np.empty((2, d), self.spool.dtype)
         self.history: list[dict[str, float]] = []
         self.seen: list[Float64s] = []  # [bias, weights] at each record, while its objective is yet to be worked out
-        self.latest = 0.0  # mean loss of the rows since the last Step
         self.retries = 0
         self.saved = monotonic()
         self.anchor: tuple[int, Float64s] = 0, np.zeros(d + 1)
         self.resumed = False
         self.place = self.good = self._begin()
-        self.begun = self.reported(self.place)
+        self.drawn: tuple[dict[str, Any], int] = {}, 0  # random state before the orders now in use, and their epoch
+        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, self.reported(self.place))
 
     def _begin(self) -> Place:
         """Where the run begins: at its start, or at its checkpoint."""
         solver = self.solver
-        start = solver.first(self.spool.features, self.rng)
-        start[0] += self.centre @ start[1:]
+        state = np.zeros((3, self.spool.features + 1))
+        state[0] = solver.first(self.spool.features, self.rng)
+        if self.offset is not None:
+            state[0, 0] += self.offset.astype(np.float64) @ state[0, 1:]
+        state[2] = state[0]
         rate = solver.lr
         if rate == "auto":
             assert self.survey is not None
             rate = self.survey.rate(solver.batch_size, self.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
-        place = Place(0, 0, solver.done, np.array([start, np.zeros_like(start), start]), float(rate))
+        place = Place(0, 0, solver.done, state, float(rate))
         if self.path is None or not self.path.exists():
             return place
         if not solver.resume:
@@ -143,24 +143,7 @@ class Run:
         self.rng.bit_generator.state = numbers["random"]
         self.resumed = True
         epoch, rows, step = (int(numbers[name]) for name in ("epoch", "rows", "step"))
-        return Place(epoch, rows, step, kept.arrays["state"], numbers["rate"], numbers["random"], numbers["loss"])
-
-    def _cost(self, size: float) -> float:
-        """About the mean loss of residuals of this size, and not below it."""
-        tilt, steepness, limit = self.bend
-        steep = 0.5 * steepness * size * size if math.isfinite(steepness) else math.inf
-        return max(min(steep, (limit + abs(tilt)) * size), sys.float_info.min)
-
-    @cached_property
-    def _baseline(self) -> float:
-        """The mean loss at the start, or where all weights are 0 if that is larger: converging runs stay below."""
-        sample = self.spool.sample(SAMPLE)
-        r = residual(sample, self.begun[1:], float(self.begun[0]))
-        return self._cost(max(self.rows.size, float(np.sqrt(np.mean(r * r)))))
-
-    def _within(self, mean: float, times: float) -> bool:
-        """Whether a mean loss is at most so many times that of the start."""
-        return mean <= times * self._cost(self.rows.size) or (math.isfinite(mean) and mean <= times * self._baseline)
+        return Place(epoch, rows, step, kept.arrays["state"], numbers["rate"], numbers["loss"])
 
     def steps(self) -> Iterator[Step]:
         """Learn until the tolerance is met, the epochs are over, the loss explodes or somebody interrupts."""
@@ -179,105 +162,87 @@ class Run:
         limit = self.solver.limit(self.spool.rows)
         status = self._judge(self.reported(self.place)) if self.resumed and not self.place.rows else None
         while status is None and self.place.epoch < limit:
-            many = min(self._many(), limit - self.place.epoch)
-            finite = yield from self._epochs(many)
-            u = self.reported(self.place)
-            step, mean = self._step(u, self.latest), self.place.loss / (many * self.spool.rows)
-            if not finite or self._exploded(step, mean, last=self.place.epoch >= limit):
-                status = self._give_up()
-                continue
-            self.good = self.place
-            self._record(step, mean)
-            status = self._judge(u)
-            self._save_in_time()
-            yield step
+            for loss in self._looks(limit - self.place.epoch):
+                u, mean, ended = self.reported(self.place), self.place.loss / self.spool.rows, not self.place.rows
+                step = None if self.ceiling.broken(mean) else self._step(u, loss)
+                last = self.place.epoch >= limit
+                if step is None or (ended and self.ceiling.broken_at_end(step, mean, last)):
+                    status = self._give_up()
+                    break
+                if ended:
+                    self.good = self.place
+                    self._record(step, mean)
+                    status = self._judge(u)
+                self._save_in_time()
+                yield step
+                if status is not None:
+                    break
         if status is None:
             status = Status.RAN if self.solver.tol is None else Status.STOPPED
         return status
 
-    def _epochs(self, many: int) -> Generator[Step, None, bool]:
-        """Learn from all rows so many times; False as soon as the loss explodes."""
-        for window in self._windows(many):
-            for loss, rows in self._through(window, many):
-                if not self._within(self.place.loss / self.spool.rows, AT_ONCE):
-                    return False
-                self.latest = loss / rows
-                if self.place.rows:
-                    self._save_in_time()
-                    yield self._step(self.reported(self.place), self.latest)
-        return True
+    def _looks(self, left: int) -> Iterator[float]:
+        """Learn from all rows, once or, where that is brief, more often; the mean loss from one look to the next.
 
-    def _many(self) -> int:
-        """Epochs until the next look: 1, and in long runs over few rows one percent more."""
-        if self.solver.every is not None or self.solver.shuffle == "pieces" or self.spool.on_disk or self.place.rows:
-            return 1
-        return max(1, self.place.epoch // 100) if self.place.epoch >= RECORDS else 1
-
-    def _windows(self, many: int) -> Iterator[Window]:
-        """The rows of the next `many` epochs, in the order in which they are visited."""
-        shuffle, rng = self.solver.shuffle, self.rng
-        if self.path is not None and not self.place.rows:
-            self.place = replace(self.place, random=dict(rng.bit_generator.state))
-        windows = self.spool.windows(shuffle, rng, self.place.rows)
-        if many == 1:
-            return windows
-        window = next(iter(windows))
-        if shuffle:
-            orders = [window.order, *(rng.permutation(self.spool.rows) for _ in range(many - 1))]
-            window = replace(window, order=np.concatenate(orders))
-        return iter([window])
-
-    def _through(self, window: Window, many: int) -> Iterator[tuple[float, int]]:
-        """Learn from the rows of a window, some at a time: the sum of their losses, and how many they were."""
-        block, size = window.block, self.solver.batch_size
-        assert block.y is not None
-        weight = np.empty(0) if block.weight is None else block.weight * (self.spool.rows / self.spool.weight_total)
-        end = block.rows * many
-        chunk = size * (self.solver.every or max(1, CHUNK // (size * (block.features + 1)))) if many == 1 else end
-        for at in range(window.at, end, chunk):
-            stop = min(at + chunk, end)
-            place = self.place
-            state = place.state.copy()
-            loss = descend(
-                block.X,
-                block.y,
-                weight,
-                window.order,
-                window.piece,
-                (at, stop, size),
-                self.offset,
-                self.metric,
-                self.bend,
-                (place.rate, *self.fall),
-                float(self.solver.momentum),
-                float(self.objective.l2),
-                self.solver.averaging,
-                place.step,
-                state,
-                self.work,
-            )
-            batches = -(-(stop - at) // size) if many == 1 else -(-block.rows // size) * many
-            rows = place.rows + stop - at
-            done, rows = divmod(rows, self.spool.rows)
-            # one assignment, so that an interrupt finds the place before or after it
-            sofar = loss + (place.loss if place.rows else 0.0)
-            self.place = Place(place.epoch + done, rows, place.step + batches, state, place.rate, place.random, sofar)
-            yield loss, stop - at
-
-    def _exploded(self, step: Step, mean: float, last: bool) -> bool:
-        """Whether the loss at the end of an epoch tells that the learning rate is too large.
-
-        The mean is that of losses before each minibatch's update; after the last epoch nobody else looks at the last.
-        That tells something where an epoch is a few minibatches, or did not lower the loss.
+        A look finds the run at the end of an epoch, or every CHUNK numbers within it. Between two looks `place` stays
+        as it is, so that an interrupt finds it complete.
         """
-        now = step.objective
-        if now is None and last and (step.step < FEW * step.epoch or not self._within(mean, 1.0)):
-            sample = self.spool.sample(SAMPLE // 4)
-            assert step.weights is not None
-            with np.errstate(over="ignore", invalid="ignore"):
-                r = residual(sample, step.weights, step.bias or 0.0)
-                now = float(np.mean(self.objective.loss.value(r)))
-        return not (self._within(mean, EXPLODED) and (now is None or self._within(now, EXPLODED)))
+        stride, many = self._ahead(left)
+        place, first = self.place, self.place.epoch
+        self.drawn = dict(self.rng.bit_generator.state), first
+        total, rows = 0.0, 0
+        for window in self.spool.windows(self.solver.shuffle, self.rng, place.rows, many):
+            end = window.block.rows * many
+            most = self.chunk if many == 1 else end
+            for leg in window.legs(end, self.solver.batch_size, most, rows, thread_count):
+                for at, loss, new in self._through(leg, place, many):
+                    place, total, rows = at, total + loss, rows + new
+                    done = place.epoch - first
+                    if rows >= self.chunk if place.rows else done % stride == 0 or done == many:
+                        self.place = place
+                        yield total / rows
+                        total, rows = 0.0, 0
+
+    def _ahead(self, left: int) -> tuple[int, int]:
+        """Epochs from one look to the next: 1, and in long runs over few rows a percent; and before others can look."""
+        if self.solver.every is not None or self.spool.on_disk or self.place.rows:
+            return 1, 1
+        stride = max(1, self.place.epoch // 100) if self.place.epoch >= RECORDS else 1
+        # a checkpoint holds the random state after what was looked at last
+        looks = 1 if self.path is not None else max(1, BRIEF // (self.spool.rows * self.metric.size * stride))
+        return stride, min(looks * stride, left)
+
+    def _through(self, leg: Leg, place: Place, many: int) -> Iterator[tuple[Place, float, int]]:
+        """Learn from the rows of a leg, or of many epochs: each time the Place, the sum of the losses, and the rows."""
+        block, solver = leg.block, self.solver
+        trail, losses = np.empty((many, *place.state.shape)), np.empty(many)
+        descend(
+            block.X,
+            block.y,
+            UNWEIGHTED if block.weight is None else block.weight,
+            self.spool.rows / self.spool.weight_total,
+            leg.order,
+            (leg.start, leg.stop, solver.batch_size),
+            self.offset,
+            self.metric,
+            self.bend,
+            (place.rate, *self.fall),
+            float(solver.momentum),
+            float(self.objective.l2),
+            self.averaging,
+            place.step,
+            place.state,
+            self.work,
+            trail,
+            losses,
+        )
+        rows = (leg.stop - leg.start) // many
+        batches = -(-rows // solver.batch_size)
+        for state, loss in zip(trail, losses.tolist(), strict=True):
+            done, within = divmod(place.rows + rows, self.spool.rows)
+            sofar = loss + (place.loss if place.rows else 0.0)
+            place = Place(place.epoch + done, within, place.step + batches, state, place.rate, sofar)
+            yield place, loss, rows
 
     def _give_up(self) -> Status | None:
         """Go back to the last good place: to begin anew with a smaller rate if that is ours, to end otherwise."""
@@ -286,7 +251,10 @@ class Run:
         if self.solver.lr != "auto" or self.retries >= RETRIES:
             return Status.DIVERGED
         self.retries += 1
-        self.place = self.good = replace(self.good, rate=self.good.rate / 4)
+        self.rng.bit_generator.state, first = self.drawn
+        if self.good.epoch > first:
+            drawn(self.spool.rows, self.solver.shuffle, self.rng, self.good.epoch - first)
+        self.place = self.good = self.good._replace(rate=self.good.rate / 4)
         return None
 
     def _check_rows(self) -> None:
@@ -320,9 +288,9 @@ class Run:
 
     def reported(self, place: Place) -> Float64s:
         """[bias, weights] in the columns' own units, (d+1,)."""
-        u: Float64s = place.state[2 if self.solver.averaging >= 0 else 0].copy()
+        u: Float64s = place.state[2 if self.averaging >= 0 else 0].copy()
         if self.offset is not None:
-            u[0] -= self.centre @ u[1:]
+            u[0] -= self.offset.astype(np.float64) @ u[1:]
         return u
 
     def _step(self, u: Float64s, loss: float) -> Step:
@@ -331,24 +299,20 @@ class Run:
         bias, weights = float(u[0]), u[1:]
         objective = None
         if not place.rows and self.squared and self.survey is not None and self.survey.solution is not None:
-            objective = self.survey.lowest + self.survey.excess(weights, bias)
+            objective = self.survey.lowest + self.survey.excess(u)
         epoch, rows = (place.epoch + 1, place.rows) if place.rows else (place.epoch, self.spool.rows)
         return Step(epoch=epoch, step=place.step, rows=rows, weights=weights, bias=bias, objective=objective, loss=loss)
 
     def _record(self, step: Step, mean: float) -> None:
         """Keep a record of an epoch, with its mean loss; when they are many, drop every second of those before."""
-        record = {
-            "epoch": float(step.epoch),
-            "step": float(step.step),
-            "loss": mean,
-            "objective": step.objective,
-            "lr": self.rate,
-        }
+        record = {"epoch": float(step.epoch), "step": float(step.step), "loss": mean, "lr": self.rate}
         if len(self.history) >= RECORDS:
             del self.history[1::2], self.seen[1::2]
-        self.history.append({key: value for key, value in record.items() if value is not None})
-        if step.objective is None and self.squared and self.spool.features <= NARROW:
+        if step.objective is not None:
+            record["objective"] = step.objective
+        elif self.squared and self.spool.features <= NARROW:
             self.seen.append(self.reported(self.place))
+        self.history.append(record)
 
     def _settings(self) -> dict[str, Any]:
         """What must be the same for this run to be resumed."""
@@ -375,7 +339,7 @@ class Run:
         """Write the checkpoint."""
         assert self.path is not None
         place = self.place
-        random = place.random if place.rows else self.rng.bit_generator.state
+        random = self.drawn[0] if place.rows else self.rng.bit_generator.state
         numbers = {
             "epoch": place.epoch,
             "rows": place.rows,

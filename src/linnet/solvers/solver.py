@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from linnet.block import Block, Float64s
 from linnet.objective import Objective
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from linnet.solvers.survey import Survey
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):  # in a quarter of the time of a frozen dataclass: short runs consist of little else
     """One look at a run; progress displays, early stopping and cancelling are all somebody iterating over these.
 
     Attributes:
@@ -58,7 +57,7 @@ class Step:
     loss: float | None = None
     status: Status | None = None
     notes: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = MappingProxyType({})
     history: tuple[dict[str, float], ...] = ()
     survey: Survey | None = None
     squares: float | None = None

@@ -15,6 +15,7 @@ from linnet.block import Block, Float64s, Floats, InputError
 from linnet.losses import Squared
 from linnet.moments import Float64Moments, Moments
 from linnet.objective import Objective, residual
+from linnet.sgd_kernels import excess
 from linnet.solution import Solution
 from linnet.solvers.exact import holds
 from linnet.solvers.solver import Step
@@ -124,8 +125,12 @@ class Survey:
     @cached_property
     def optimum(self) -> Float64s | None:
         """[bias, weights] that minimise the objective, (d+1,), where one pass is enough to know them."""
-        if self.solution is None or not isinstance(self.objective.loss, Squared):
-            return None
+        return self._least if self.solution is not None and isinstance(self.objective.loss, Squared) else None
+
+    @cached_property
+    def _least(self) -> Float64s:
+        """[bias, weights] of the least-squares solution, (d+1,)."""
+        assert self.solution is not None
         return _joined(self.solution.bias, self.solution.weights)
 
     @cached_property
@@ -138,15 +143,18 @@ class Survey:
     @cached_property
     def tolerance(self) -> Float64s:
         """Optimisation error of [bias, weights] that is small beside their standard errors, (d+1,)."""
-        scale = self.scale[:-1]
-        least = RESOLUTION * np.divide(self.scale[-1], scale, out=np.full_like(scale, math.inf), where=scale > 0)
-        least_bias = RESOLUTION * (self.scale[-1] + abs(self.centre[-1]))
-        tolerance = _joined(least_bias if self.objective.intercept else math.inf, least)
-        uncertainty = None if self.solution is None else self.solution.uncertainty
-        if uncertainty is not None and self.solution is not None:
-            known = _joined(self.solution.bias_identified, self.solution.identified)
-            sd = _joined(uncertainty.sd[0], uncertainty.sd[2:])
-            tolerance = np.where(known > 0, np.maximum(tolerance, CLOSE * sd), math.inf)
+        scale = self.scale
+        tolerance = np.full(scale.size, math.inf)
+        if self.objective.intercept:
+            tolerance[0] = RESOLUTION * (scale[-1] + abs(self.centre[-1]))
+        np.divide(RESOLUTION * scale[-1], scale[:-1], out=tolerance[1:], where=scale[:-1] > 0)
+        solution = self.solution
+        uncertainty = None if solution is None else solution.uncertainty
+        if uncertainty is not None and solution is not None:
+            sd = uncertainty.sd
+            np.maximum(tolerance, CLOSE * _joined(sd[0], sd[2:]), out=tolerance)
+            if solution.dependencies:
+                tolerance[_joined(solution.bias_identified, solution.identified) == 0] = math.inf
         return tolerance
 
     def near(self, u: Float64s) -> bool:
@@ -162,19 +170,15 @@ class Survey:
         least = (RESOLUTION * self.scale[-1]) ** 2
         if noise > 0:
             least = max(least, (CLOSE * noise) ** 2 * (self.solution.rank + 1) / self.n)
-        return bool(2.0 * self.excess(u[1:], float(u[0])) <= least)
+        return bool(2.0 * self.excess(u) <= least)
 
-    def excess(self, weights: Float64s, bias: float) -> float:
-        """By how much the objective with squared loss lies above its minimum, at weights (d,) and bias."""
+    def excess(self, u: Float64s) -> float:
+        """By how much the objective with squared loss lies above its minimum, at [bias, weights], (d+1,)."""
         assert self.solution is not None
-        equations = self.solution.equations
-        delta = weights - self.solution.weights
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled = np.ldexp(delta, equations.exponents[:-1])
-            square = scaled @ (equations.matrix[0][:-1, :-1] @ scaled) * equations.factor / equations.total
-            if self.objective.intercept:
-                square += np.square(bias - self.solution.bias + self.solution.centre[:-1] @ delta)
-            return float(square + self.objective.l2 * (delta @ delta)) / 2
+        equations, objective = self.solution.equations, self.objective
+        unit = equations.factor / equations.total
+        sums, penalty = equations.matrix[0], float(objective.l2)
+        return float(excess(u, self._least, equations.exponents, sums, unit, self.centre, penalty, objective.intercept))
 
     def rate(self, batch_size: int, sample: Block) -> float:
         """A learning rate, in standardised units, that is stable for minibatches.
@@ -280,15 +284,14 @@ def gather(solver: SGD, objective: Objective, source: Source) -> Generator[Step,
     Raises:
         InputError: numbers that are not finite, or no rows.
     """
-    d = len(source.design.names)
-    tally, hashed = Tally(d), solver.checkpoint is not None
-    alike = np.zeros(3)
-    held = source.held()
+    hashed, held = solver.checkpoint is not None, source.held()
+    d, alike = len(source.design.names), np.zeros(3)
+    tally = Tally(d)
     if held is not None:
         spool = Spool.over(held, batch_size=solver.batch_size, hashed=hashed)
         if solver.lr != "auto" and solver.tol is None:
             assert held.y is not None
-            return Rows(spool, None, float(np.sqrt(held.y @ held.y / max(held.rows, 1))), None)
+            return Rows(spool, None, math.sqrt(float(held.y @ held.y) / max(held.rows, 1)), None)
         _add(tally, held, source)
         if solver.shuffle is not True:
             alike += _pieces(held)

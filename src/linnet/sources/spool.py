@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Block, Floats, InputError
+from linnet.sources.window import PIECE, Shuffle, Window, arrays_of, drawn, room, row_bytes
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from io import FileIO
-
-Shuffle = bool | Literal["pieces"]
 
 HELD = 1 << 27
 """Bytes of rows that are copied to memory; beyond, they go to a file."""
@@ -26,29 +24,8 @@ SEGMENT = 1 << 18
 """Bytes of neighbouring rows that are read from the file at once: a disk, too, reads that as fast as in order."""
 WINDOW = 1 << 26
 """Bytes of segments that lie in memory at once, to shuffle their rows."""
-PIECE = 64
-"""Rows in a piece, where pieces are shuffled instead of rows."""
 TILE = 1024, 32
 """Rows and columns that are transposed at once: what they touch fits into the fastest caches."""
-AS_THEY_COME = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
-    """Rows in memory, and the order in which to visit them. The next Window may take the place of this one's rows.
-
-    Attributes:
-        block: the rows, each contiguous.
-        order: row numbers, or numbers of pieces of rows, of which the last in the block may be short; (0,) to visit
-            rows as they come.
-        piece: rows in a piece of `order`: 1 where it lists rows, 0 where it is empty.
-        at: visits that are done already, counted in rows.
-    """
-
-    block: Block
-    order: NDArray[np.int64]
-    piece: int
-    at: int
 
 
 class Spool:
@@ -100,7 +77,7 @@ class Spool:
         spool = cls(block.features, batch_size=batch_size, hashed=hashed)
         spool._latest = block
         if block.X.strides[1] != block.X.itemsize and block.features > 1:
-            spool._latest = _room(block, block.rows)
+            spool._latest = room(block, block.rows)
             _copy(block, spool._latest)
         spool._filled = block.rows
         spool._note(block)
@@ -153,7 +130,7 @@ class Spool:
         if not self._hashes:
             raise ValueError("A Spool without hashed=True has no digest.")
         whole = self._hashes[0].copy()
-        for array, parts in zip(_arrays(self._latest), self._hashes, strict=False):
+        for array, parts in zip(arrays_of(self._latest), self._hashes, strict=False):
             whole.update(array.dtype.str.encode() + parts.digest())
         return str(whole.hexdigest())
 
@@ -167,8 +144,8 @@ class Spool:
         count = -(-self._segments // self._window_count)
         return f"{what} within windows of {count} random segments of {self._segment:,} rows"
 
-    def windows(self, shuffle: Shuffle, rng: np.random.Generator, skip: int = 0) -> Iterator[Window]:
-        """All rows once: in memory in one Window; from the file in Windows of some 64 MB, the next one read meanwhile.
+    def windows(self, shuffle: Shuffle, rng: np.random.Generator, skip: int = 0, epochs: int = 1) -> Iterator[Window]:
+        """All rows, in memory in one Window; from the file in Windows of some 64 MB, the next one read meanwhile.
 
         All Windows but the last have a multiple of `batch_size` rows.
 
@@ -177,6 +154,7 @@ class Spool:
             rng: draws the order of segments, if there is a file, and then that within each Window before it is given.
             skip: rows that are done already: the order is drawn as if they were not, but Windows in which nothing is
                 left are neither read nor given.
+            epochs: how many times to visit all rows of the one Window in memory; from the file they are given once.
 
         Raises:
             InputError: the file cannot be read.
@@ -184,10 +162,10 @@ class Spool:
         if self._file is not None:
             yield from self._from_file(self._file, shuffle, rng, skip)
         elif self.rows:
-            order, piece = _order(self.rows, shuffle, rng)
+            order = drawn(self.rows, shuffle, rng, epochs)
             if skip < self.rows:
                 block = self._latest
-                yield Window(block if block.rows == self.rows else block.part(slice(self.rows)), order, piece, skip)
+                yield Window(block if block.rows == self.rows else block.part(slice(self.rows)), order, skip)
 
     def sample(self, rows: int) -> Block:
         """Copies in float64 of about so many rows, at even distances; all rows if they are fewer.
@@ -198,12 +176,14 @@ class Spool:
         chosen = np.linspace(0, max(self.rows - 1, 0), min(rows, self.rows)).astype(np.int64)
         behind = self._segments * self._segment
         count = int(np.searchsorted(chosen, behind))
-        found = _room(self._latest, count)
+        found = room(self._latest, count)
         for k, row in enumerate(chosen[:count].tolist()):
             assert self._file is not None
             self._read(self._file, row // self._segment, row % self._segment, found.part(slice(k, k + 1)))
-        rest = _each(self._latest, lambda array: array[chosen[count:] - behind])
-        arrays = [np.concatenate(both, dtype=np.float64) for both in zip(_arrays(found), _arrays(rest), strict=True)]
+        rest = self._latest.part(chosen[count:] - behind)
+        arrays = [
+            np.concatenate(both, dtype=np.float64) for both in zip(arrays_of(found), arrays_of(rest), strict=True)
+        ]
         return Block(arrays[0], arrays[1], arrays[2] if self.weighted else None)
 
     def close(self) -> None:
@@ -220,31 +200,31 @@ class Spool:
     @property
     def _window_count(self) -> int:
         """Windows of about equal size, so that none has but the last few rows of the file to shuffle."""
-        return max(1, -(-self._segments // max(1, WINDOW // (self._segment * _row_bytes(self._latest)))))
+        return max(1, -(-self._segments // max(1, WINDOW // (self._segment * row_bytes(self._latest)))))
 
     def _note(self, block: Block) -> None:
         """Count rows that came in."""
         self.rows += block.rows
         if block.weight is not None:
             self._weight_sum += float(block.weight.sum())
-        for array, parts in zip(_arrays(block) if self._hashes else (), self._hashes, strict=False):
+        for array, parts in zip(arrays_of(block) if self._hashes else (), self._hashes, strict=False):
             step = max(1, SEGMENT // max(1, array[:1].nbytes))
             for i in range(0, block.rows, step):
                 parts.update(np.ascontiguousarray(array[i : i + step]))
 
     def _make_room(self, like: Block) -> None:
         """Memory for the first rows; when that is full, move it to the file and go on with memory for one segment."""
-        size = _row_bytes(like)
+        size = row_bytes(like)
         if not self.rows:
             self._segment = self._batch_size * max(1, SEGMENT // (self._batch_size * size))
-            self._latest = _room(like, max(1, self._memory // size))  # counts as memory only where it is written to
+            self._latest = room(like, max(1, self._memory // size))  # counts as memory only where it is written to
             return
         whole = self._filled - self._filled % self._segment
         for i in range(0, whole, self._segment):
             self._write(self._latest.part(slice(i, i + self._segment)))
         rest = self._latest.part(slice(whole, self._filled))
         if rest.rows or self._filled > self._segment:  # a minibatch that is larger than memory may be is held there
-            self._latest = _room(like, self._segment if whole else min(self._segment, 2 * rest.rows))
+            self._latest = room(like, self._segment if whole else min(self._segment, 2 * rest.rows))
             _copy(rest, self._latest.part(slice(rest.rows)))
         self._filled = rest.rows
 
@@ -265,7 +245,7 @@ class Spool:
         """Append one whole segment to the file: its X, then its y, then its weights."""
         file = self._file or self._open()
         try:
-            for array in _arrays(segment):
+            for array in arrays_of(segment):
                 data = _bytes(array)
                 while data:
                     data = data[file.write(data) :]
@@ -275,7 +255,7 @@ class Spool:
         self._segments += 1
 
     def _refused(self, error: OSError) -> InputError:
-        size = self.rows * _row_bytes(self._latest) / 1e6
+        size = self.rows * row_bytes(self._latest) / 1e6
         return InputError(
             f"The rows cannot be kept in the folder {self._folder!r} ({error.strerror}), where reading them in random "
             f"order takes more than {size:,.0f} MB. Make room there, or name another folder in the environment "
@@ -284,10 +264,10 @@ class Spool:
 
     def _read(self, file: FileIO, segment: int, row: int, out: Block) -> None:
         """Fill `out` with rows of a segment from `row` on."""
-        at = segment * self._segment * _row_bytes(out)
+        at = segment * self._segment * row_bytes(out)
         try:
             with self._reading:
-                for array in _arrays(out):
+                for array in arrays_of(out):
                     size = array[:1].nbytes
                     file.seek(at + row * size)
                     _fill(file, array)
@@ -317,13 +297,13 @@ class Spool:
         sizes[-1] += self._filled
         first = 0
         while first < len(parts) and sizes[first] <= skip:
-            _order(sizes[first], shuffle, rng)
+            drawn(sizes[first], shuffle, rng)
             skip -= sizes[first]
             first += 1
         if first == len(parts):
             return
         # Memory that has been used before is filled almost twice as fast as new memory.
-        rooms = [_room(self._latest, max(sizes)) for _ in sizes[first : first + 2]]
+        rooms = [room(self._latest, max(sizes)) for _ in sizes[first : first + 2]]
         with ThreadPoolExecutor(1, "linnet-reader") as reader:  # which waits for its end, however this one ends
 
             def start(k: int) -> Future[Block]:
@@ -334,37 +314,8 @@ class Spool:
                 block = coming.result()
                 if k + 1 < len(parts):
                     coming = start(k + 1)
-                yield Window(block, *_order(sizes[k], shuffle, rng), skip)
+                yield Window(block, drawn(sizes[k], shuffle, rng), skip)
                 skip = 0
-
-
-def _order(rows: int, shuffle: Shuffle, rng: np.random.Generator) -> tuple[NDArray[np.int64], int]:
-    """A Window's `order` and `piece`."""
-    if not shuffle:
-        return AS_THEY_COME, 0
-    if shuffle is True:
-        return rng.permutation(rows), 1
-    return rng.permutation(-(-rows // PIECE)), PIECE
-
-
-def _arrays(block: Block) -> tuple[Floats, ...]:
-    """X, y and the weights, if there are any."""
-    assert block.y is not None
-    return (block.X, block.y) if block.weight is None else (block.X, block.y, block.weight)
-
-
-def _each(block: Block, change: Callable[[Any], Any]) -> Block:
-    """The same done to X, y and the weights."""
-    return Block(change(block.X), change(block.y), None if block.weight is None else change(block.weight))
-
-
-def _room(like: Block, rows: int) -> Block:
-    """Memory for so many rows of the same types, each contiguous."""
-    return _each(like, lambda array: np.empty((rows, *array.shape[1:]), array.dtype))
-
-
-def _row_bytes(block: Block) -> int:
-    return sum(array.itemsize * (array.shape[1] if array.ndim == 2 else 1) for array in _arrays(block))
 
 
 def _bytes(array: Floats) -> memoryview:
@@ -384,7 +335,7 @@ def _fill(file: FileIO, array: Floats) -> None:
 
 def _copy(block: Block, out: Block) -> None:
     """Copy rows, rounding no number; by tiles where X lies column by column, which is up to twice as fast."""
-    for source, target in zip(_arrays(block), _arrays(out), strict=True):
+    for source, target in zip(arrays_of(block), arrays_of(out), strict=True):
         if source.ndim == 1 or source.shape[1] <= TILE[1] or source.strides[1] == source.itemsize:
             np.copyto(target, source, casting="safe")
             continue

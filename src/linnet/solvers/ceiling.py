@@ -1,0 +1,75 @@
+"""Ceiling: the mean loss that a converging run stays below."""
+
+from __future__ import annotations
+
+import math
+import sys
+from functools import cached_property
+
+import numpy as np
+
+from linnet.block import Float64s
+from linnet.losses import Loss
+from linnet.objective import residual
+from linnet.solvers.solver import Step
+from linnet.solvers.survey import SAMPLE
+from linnet.sources.spool import Spool
+
+EXPLODED = 10.0
+"""Growth of the mean loss over that at the start, at the end of an epoch, that no converging run shows,"""
+AT_ONCE = 1e6
+"""and within one."""
+FEW = 10
+"""Minibatches in an epoch from which on a run that explodes shows it before the last one."""
+
+
+class Ceiling:
+    """The mean loss that a converging run stays below: some times that at its start, or where all weights are 0."""
+
+    def __init__(self, loss: Loss, size: float, spool: Spool, begun: Float64s) -> None:
+        """As known before the first step.
+
+        Args:
+            loss: with a `bend`.
+            size: root of the target's mean square.
+            spool: the rows.
+            begun: [bias, weights] at the start, (d+1,).
+        """
+        self.loss, self.size, self.spool, self.begun = loss, size, spool, begun
+        self.low = self._cost(size)
+
+    def broken(self, mean: float) -> bool:
+        """Whether a mean loss, met in the course of an epoch, is one that no converging run shows."""
+        return not self._covers(mean, AT_ONCE)
+
+    def broken_at_end(self, step: Step, mean: float, last: bool) -> bool:
+        """Whether the end of an epoch tells that the learning rate is too large.
+
+        The mean is that of losses before each minibatch's update; after the last epoch nobody else looks at the last.
+        That tells something where an epoch is a few minibatches, or did not lower the loss.
+        """
+        now = step.objective
+        if now is None and last and (step.step < FEW * step.epoch or not self._covers(mean, 1.0)):
+            sample = self.spool.sample(SAMPLE // 4)
+            assert step.weights is not None
+            with np.errstate(over="ignore", invalid="ignore"):
+                r = residual(sample, step.weights, step.bias or 0.0)
+                now = float(np.mean(self.loss.value(r)))
+        return not (self._covers(mean, EXPLODED) and (now is None or self._covers(now, EXPLODED)))
+
+    def _covers(self, mean: float, times: float) -> bool:
+        """Whether a mean loss is at most so many times that of the start."""
+        return mean <= times * self.low or (math.isfinite(mean) and mean <= times * self._high)
+
+    @cached_property
+    def _high(self) -> float:
+        """The mean loss at the start, where that is above the one at weights of 0; by a sample of the rows."""
+        r = residual(self.spool.sample(SAMPLE), self.begun[1:], float(self.begun[0]))
+        return self._cost(max(self.size, float(np.sqrt(np.mean(r * r)))))
+
+    def _cost(self, size: float) -> float:
+        """About the mean loss of residuals of this size, and not below it."""
+        assert self.loss.bend is not None
+        tilt, steepness, limit = self.loss.bend
+        steep = 0.5 * steepness * size * size if math.isfinite(steepness) else math.inf
+        return max(min(steep, (limit + abs(tilt)) * size), sys.float_info.min)
