@@ -115,10 +115,11 @@ def descend(
     step: int,
     start: Any,
     slope: Any,
+    marks: Any,
     trail: Any,
     losses: Any,
 ) -> None:
-    """Move the weights by minibatch after minibatch, and note where they are after each epoch.
+    """Move the weights by minibatch after minibatch, and note where they are now and then.
 
     With u = [bias, weights] and the row z = [1, x - centre], a minibatch takes g = mean of w·s(r)·(-z), adds l2 times
     the weights, and does velocity = momentum·velocity + g, u -= rate·metric·velocity. The mean is over its own length,
@@ -142,8 +143,9 @@ def descend(
         step: minibatches done before.
         start: (3, d+1): u, velocity and mean before the first minibatch.
         slope: (2, d) in X's type, as work space.
-        trail: (m, 3, d+1), filled with these after each epoch, and at the end of the span.
-        losses: (m,), filled with the sum of the losses met in each of them.
+        marks: (k,), places in the order, ends of epochs and then that of the span, after which to note
+        trail: (k, 3, d+1), filled with what `start` held, and
+        losses: (k,), filled with the sum of the losses met since the mark before.
     """
     n, d = X.shape
     begin, end, size = span
@@ -198,7 +200,7 @@ def descend(
             for j in range(d + 1):
                 mean[j] += part * (u[j] - mean[j])
         at = stop
-        if at == epoch + n or at == end:
+        if at == marks[k]:
             for i in range(3):  # an assignment of arrays takes two seconds to compile
                 for j in range(d + 1):
                     trail[k, i, j] = state[i, j]

@@ -80,7 +80,7 @@ def _evaluate(run: Run, weights: Float64s, bias: float) -> tuple[float, float]:
         return np.array([w @ run.objective.loss.value(r), w @ (r * r)])
 
     sums = np.zeros(2)
-    for window in run.spool.windows(False, run.rng):
+    for window in run.spool.windows(False):
         sums += sum(in_chunks(window.block, cost, PARALLEL))
     value, squares = sums / run.spool.weight_total
     return float(value) + run.objective.penalty(weights), float(squares)

@@ -21,7 +21,7 @@ from linnet.solvers.ending import ending
 from linnet.solvers.solver import Step
 from linnet.solvers.survey import SAMPLE, Rows
 from linnet.sources.source import Source
-from linnet.sources.window import Leg, drawn
+from linnet.sources.window import Leg, Order, drawn
 from linnet.status import Status
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Place(NamedTuple):
         step: minibatches done.
         state: (3, d+1), as `descend` takes it.
         rate: learning rate.
-        loss: sum of the losses met in that epoch so far, or, when none of its rows is done, in the epoch before.
+        loss: sum of the losses met since the epoch that was judged last.
     """
 
     epoch: int
@@ -79,6 +79,7 @@ class Run:
         self.path = None if solver.checkpoint is None else Path(solver.checkpoint)
         self.rng = np.random.default_rng(solver.seed)
         auto = solver.lr == "auto"
+        self.returns = auto or self.path is not None  # whether the run may go on from an earlier place
         self.offset: Floats | None = None  # of the features, where that is not 0
         if auto:
             assert self.survey is not None
@@ -89,8 +90,8 @@ class Run:
             self.metric = np.empty(d + 1)
             self.metric[0], self.metric[1:] = objective.intercept, 1.0
         self.averaging = solver.averaging
-        size = solver.batch_size
-        per_epoch = -(-n // size)
+        size = self.size = min(solver.batch_size, n)
+        per_epoch = self.per_epoch = -(-n // size)
         self.chunk = size * (solver.every or max(1, CHUNK // (size * (d + 1))))
         assert objective.loss.bend is not None
         self.bend = objective.loss.bend
@@ -106,12 +107,17 @@ class Run:
         self.saved = monotonic()
         self.anchor: tuple[int, Float64s] = 0, np.zeros(d + 1)
         self.resumed = False
-        self.place = self.good = self._begin()
-        self.drawn: tuple[dict[str, Any], int] = {}, 0  # random state before the orders now in use, and their epoch
-        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, self.reported(self.place))
+        self.start = self.place = self.good = self._begin()
+        self.back: tuple[dict[str, Any], int] = dict(self.rng.bit_generator.state) if self.returns else {}, 0
+        if self.path is not None and self.path.exists():
+            self._resume(self.path)
+        # the random state before the orders now in use were drawn, and the epochs between which they lead
+        self.drawn: tuple[dict[str, Any], int, int] = {}, self.place.epoch, self.place.epoch
+        self.due = self._due()
+        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, self.reported(self.start))
 
     def _begin(self) -> Place:
-        """Where the run begins: at its start, or at its checkpoint."""
+        """Where the run begins."""
         solver = self.solver
         state = np.zeros((3, self.spool.features + 1))
         state[0] = solver.first(self.spool.features, self.rng)
@@ -121,29 +127,34 @@ class Run:
         rate = solver.lr
         if rate == "auto":
             assert self.survey is not None
-            rate = self.survey.rate(solver.batch_size, self.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
-        place = Place(0, 0, solver.done, state, float(rate))
-        if self.path is None or not self.path.exists():
-            return place
-        if not solver.resume:
+            rate = self.survey.rate(self.size, self.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
+        return Place(0, 0, solver.done, state, float(rate))
+
+    def _resume(self, path: Path) -> None:
+        """Go to where a checkpoint says."""
+        if not self.solver.resume:
             raise InputError(
-                f"The checkpoint {str(self.path)!r} exists already: resume from it (--resume, resume=True), or remove "
-                "it to begin anew."
+                f"The checkpoint {str(path)!r} exists already: resume from it (--resume, resume=True), or remove it to "
+                "begin anew."
             )
-        kept = Checkpoint.load(self.path)
+        kept = Checkpoint.load(path)
         try:
             kept.require(self._settings(), self.spool.digest)
         except InputError as error:
-            raise InputError(f"Cannot resume from {str(self.path)!r}. {error}") from None
+            raise InputError(f"Cannot resume from {str(path)!r}. {error}") from None
         numbers = kept.numbers
         self.history = numbers["history"]
         self.seen = list(kept.arrays["seen"])
         self.retries = numbers["retries"]
         self.anchor = numbers["anchor"], kept.arrays["anchor"]
         self.rng.bit_generator.state = numbers["random"]
+        self.back = numbers["back"], 0
         self.resumed = True
-        epoch, rows, step = (int(numbers[name]) for name in ("epoch", "rows", "step"))
-        return Place(epoch, rows, step, kept.arrays["state"], numbers["rate"], numbers["loss"])
+        for name in ("place", "good"):
+            epoch, done, step, rate, loss = numbers[name]
+            setattr(self, name, Place(epoch, done, step, kept.arrays[name], rate, loss))
+        if self.place[:3] == self.good[:3]:
+            self.place = self.good
 
     def steps(self) -> Iterator[Step]:
         """Learn until the tolerance is met, the epochs are over, the loss explodes or somebody interrupts."""
@@ -151,27 +162,25 @@ class Run:
             status = yield from self._learn()
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-            if not self.place.rows and self.place is not self.good:  # an epoch whose end nobody has looked at yet
-                mean = self.place.loss / self.spool.rows
-                self._record(self._step(self.reported(self.place), mean), mean)
+            if not self.place.rows and self.place.epoch == self.due:  # an epoch whose end nobody has looked at yet
+                self._keep(self._step(self.reported(self.place), self._mean()), self._mean())
         if self.path is not None and status is not Status.DIVERGED:
             self._save()
         yield ending(self, status)
 
     def _learn(self) -> Generator[Step, None, Status]:
         limit = self.solver.limit(self.spool.rows)
-        status = self._judge(self.reported(self.place)) if self.resumed and not self.place.rows else None
+        status = self._judge(self.reported(self.place)) if self.resumed and self.place is self.good else None
         while status is None and self.place.epoch < limit:
-            for loss in self._looks(limit - self.place.epoch):
-                u, mean, ended = self.reported(self.place), self.place.loss / self.spool.rows, not self.place.rows
+            for loss in self._looks(limit):
+                u, mean = self.reported(self.place), self._mean()
                 step = None if self.ceiling.broken(mean) else self._step(u, loss)
-                last = self.place.epoch >= limit
-                if step is None or (ended and self.ceiling.broken_at_end(step, mean, last)):
+                due = not self.place.rows and self.place.epoch in (self.due, limit)
+                if step is None or (due and self.ceiling.broken_at_end(step, mean, self.place.epoch == limit)):
                     status = self._give_up()
                     break
-                if ended:
-                    self.good = self.place
-                    self._record(step, mean)
+                if due:
+                    self._keep(step, mean)
                     status = self._judge(u)
                 self._save_in_time()
                 yield step
@@ -181,48 +190,74 @@ class Run:
             status = Status.RAN if self.solver.tol is None else Status.STOPPED
         return status
 
-    def _looks(self, left: int) -> Iterator[float]:
+    def _mean(self) -> float:
+        """Mean of the losses met since the epoch that was judged last."""
+        rows = (self.place.epoch - self.good.epoch) * self.spool.rows + self.place.rows - self.good.rows
+        return self.place.loss / rows
+
+    def _after(self, epoch: int) -> int:
+        """The epoch that is recorded and judged next: the next one, or in long runs over few rows a percent later."""
+        return epoch + (1 if epoch < RECORDS else max(1, min(epoch // 100, CHUNK // (64 * self.spool.rows))))
+
+    def _due(self) -> int:
+        """The epoch that is recorded and judged next, from any place."""
+        due = min(self.place.epoch, RECORDS)
+        while due <= self.place.epoch:
+            due = self._after(due)
+        return due
+
+    def _random(self) -> tuple[dict[str, Any], int]:
+        """The random state at the present place, and of how many epochs the orders must be drawn from it first."""
+        state, first, last = self.drawn
+        if not self.returns or self.place.epoch < last:
+            return state, self.place.epoch - first
+        return dict(self.rng.bit_generator.state), 0
+
+    def _looks(self, limit: int) -> Iterator[float]:
         """Learn from all rows, once or, where that is brief, more often; the mean loss from one look to the next.
 
         A look finds the run at the end of an epoch, or every CHUNK numbers within it. Between two looks `place` stays
         as it is, so that an interrupt finds it complete.
         """
-        stride, many = self._ahead(left)
-        place, first = self.place, self.place.epoch
-        self.drawn = dict(self.rng.bit_generator.state), first
+        place, ends = self.place, self._ends(limit)
+        many = ends[-1] - place.epoch
+        if self.returns:
+            self.drawn = dict(self.rng.bit_generator.state), place.epoch, ends[-1]
+        marks = np.array([(end - place.epoch) * self.spool.rows for end in ends])
         total, rows = 0.0, 0
         for window in self.spool.windows(self.solver.shuffle, self.rng, place.rows, many):
             end = window.block.rows * many
             most = self.chunk if many == 1 else end
-            for leg in window.legs(end, self.solver.batch_size, most, rows, thread_count):
-                for at, loss, new in self._through(leg, place, many):
+            for leg in window.legs(end, self.size, most, rows, thread_count):
+                for at, loss, new in self._through(leg, place, marks if many > 1 else np.array([leg.stop])):
                     place, total, rows = at, total + loss, rows + new
-                    done = place.epoch - first
-                    if rows >= self.chunk if place.rows else done % stride == 0 or done == many:
+                    if not place.rows or rows >= self.chunk:
                         self.place = place
                         yield total / rows
                         total, rows = 0.0, 0
 
-    def _ahead(self, left: int) -> tuple[int, int]:
-        """Epochs from one look to the next: 1, and in long runs over few rows a percent; and before others can look."""
-        if self.solver.every is not None or self.spool.on_disk or self.place.rows:
-            return 1, 1
-        stride = max(1, self.place.epoch // 100) if self.place.epoch >= RECORDS else 1
-        # a checkpoint holds the random state after what was looked at last
-        looks = 1 if self.path is not None else max(1, BRIEF // (self.spool.rows * self.metric.size * stride))
-        return stride, min(looks * stride, left)
+    def _ends(self, limit: int) -> list[int]:
+        """The ends of the next epochs to look at, those of brief epochs before anybody else can look."""
+        numbers, first = self.spool.rows * self.metric.size, self.place.epoch
+        if self.solver.every is not None or self.spool.on_disk or self.place.rows or numbers > BRIEF:
+            return [first + 1]
+        ends = [min(self.due, limit)]
+        # a checkpoint needs the random state after what was looked at last
+        while self.path is None and ends[-1] < limit and (ends[-1] - first) * numbers < BRIEF:
+            ends.append(min(self._after(ends[-1]), limit))
+        return ends
 
-    def _through(self, leg: Leg, place: Place, many: int) -> Iterator[tuple[Place, float, int]]:
-        """Learn from the rows of a leg, or of many epochs: each time the Place, the sum of the losses, and the rows."""
-        block, solver = leg.block, self.solver
-        trail, losses = np.empty((many, *place.state.shape)), np.empty(many)
+    def _through(self, leg: Leg, place: Place, marks: Order) -> Iterator[tuple[Place, float, int]]:
+        """Learn from the rows of a leg: the Place at each mark, the sum of the losses since the last, and the rows."""
+        block, solver, n = leg.block, self.solver, self.spool.rows
+        trail, losses = np.empty((marks.size, *place.state.shape)), np.empty(marks.size)
         descend(
             block.X,
             block.y,
             UNWEIGHTED if block.weight is None else block.weight,
-            self.spool.rows / self.spool.weight_total,
+            n / self.spool.weight_total,
             leg.order,
-            (leg.start, leg.stop, solver.batch_size),
+            (leg.start, leg.stop, self.size),
             self.offset,
             self.metric,
             self.bend,
@@ -233,34 +268,34 @@ class Run:
             place.step,
             place.state,
             self.work,
+            marks,
             trail,
             losses,
         )
-        rows = (leg.stop - leg.start) // many
-        batches = -(-rows // solver.batch_size)
-        for state, loss in zip(trail, losses.tolist(), strict=True):
-            done, within = divmod(place.rows + rows, self.spool.rows)
-            sofar = loss + (place.loss if place.rows else 0.0)
-            place = Place(place.epoch + done, within, place.step + batches, state, place.rate, sofar)
+        at = leg.start
+        for state, loss, mark in zip(trail, losses.tolist(), marks.tolist(), strict=True):
+            rows, at = mark - at, mark
+            epochs, rest = divmod(rows, n)
+            done, within = divmod(place.rows + rows, n)
+            step = place.step + epochs * self.per_epoch - (-rest // self.size)
+            sofar = loss + (0.0 if place is self.good else place.loss)
+            place = Place(place.epoch + done, within, step, state, place.rate, sofar)
             yield place, loss, rows
 
     def _give_up(self) -> Status | None:
         """Go back to the last good place: to begin anew with a smaller rate if that is ours, to end otherwise."""
-        self._check_rows()
+        self.spool.check(self.names, self.source.target, self.source.where)  # with other numbers no run converges
         self.place = self.good
         if self.solver.lr != "auto" or self.retries >= RETRIES:
             return Status.DIVERGED
         self.retries += 1
-        self.rng.bit_generator.state, first = self.drawn
-        if self.good.epoch > first:
-            drawn(self.spool.rows, self.solver.shuffle, self.rng, self.good.epoch - first)
+        self.rng.bit_generator.state, epochs = self.back
+        if epochs:
+            drawn(self.spool.rows, self.solver.shuffle, self.rng, epochs)
+        self.back = dict(self.rng.bit_generator.state), 0
         self.place = self.good = self.good._replace(rate=self.good.rate / 4)
+        self.due = self._due()
         return None
-
-    def _check_rows(self) -> None:
-        """Tell numbers that are not finite from a run that diverges."""
-        for window in self.spool.windows(False, np.random.default_rng(0)):
-            window.block.check(self.names, self.source.target, self.source.where)
 
     def _judge(self, at: Float64s) -> Status | None:
         """Whether [bias, weights] are as near to the optimum as `tol` asks; (d+1,)."""
@@ -271,8 +306,10 @@ class Run:
         epoch, before = self.anchor
         if self.place.epoch < 2 * max(epoch, 2):
             return None
+        if (np.abs(at - before) <= self._still).all():
+            return Status.STEADY
         self.anchor = self.place.epoch, at
-        return Status.STEADY if (np.abs(at - before) <= self._still).all() else None
+        return None
 
     @cached_property
     def _still(self) -> Float64s:
@@ -303,8 +340,9 @@ class Run:
         epoch, rows = (place.epoch + 1, place.rows) if place.rows else (place.epoch, self.spool.rows)
         return Step(epoch=epoch, step=place.step, rows=rows, weights=weights, bias=bias, objective=objective, loss=loss)
 
-    def _record(self, step: Step, mean: float) -> None:
-        """Keep a record of an epoch, with its mean loss; when they are many, drop every second of those before."""
+    def _keep(self, step: Step, mean: float) -> None:
+        """Keep a place to go back to, and a record of it; when records are many, drop every second of those before."""
+        self.good, self.due, self.back = self.place, self._after(self.place.epoch), self._random()
         record = {"epoch": float(step.epoch), "step": float(step.step), "loss": mean, "lr": self.rate}
         if len(self.history) >= RECORDS:
             del self.history[1::2], self.seen[1::2]
@@ -338,21 +376,18 @@ class Run:
     def _save(self) -> None:
         """Write the checkpoint."""
         assert self.path is not None
-        place = self.place
-        random = self.drawn[0] if place.rows else self.rng.bit_generator.state
+        place, good = self.place, self.good
         numbers = {
-            "epoch": place.epoch,
-            "rows": place.rows,
-            "step": place.step,
-            "rate": place.rate,
-            "loss": place.loss,
+            "place": [*place[:3], *place[4:]],
+            "good": [*good[:3], *good[4:]],
+            "random": self._random()[0],  # beside a checkpoint, looks never stop short of the orders that were drawn
+            "back": self.back[0],
             "retries": self.retries,
             "anchor": self.anchor[0],
-            "random": random,
             "history": self.history,
         }
-        seen = np.array(self.seen).reshape(len(self.seen), place.state.shape[1])
-        arrays = {"state": place.state, "anchor": self.anchor[1], "seen": seen}
+        seen = np.array(self.seen).reshape(len(self.seen), self.metric.size)
+        arrays = {"place": place.state, "good": good.state, "anchor": self.anchor[1], "seen": seen}
         Checkpoint(self._settings(), self.spool.digest, numbers, arrays).save(self.path)
         self.saved = monotonic()
 

@@ -331,7 +331,7 @@ def survey_of(spool: Spool, objective: Objective, source: Source) -> Survey:
         InputError: a number is not finite.
     """
     tally = Tally(spool.features)
-    for window in spool.windows(False, np.random.default_rng(0)):
+    for window in spool.windows(False):
         _add(tally, window.block, source)
     return _survey(tally, objective, spool)
 
@@ -344,7 +344,7 @@ def _survey(tally: Tally, objective: Objective, spool: Spool) -> Survey:
     from linnet.exact_moments import ExactMoments
 
     exact: Moments | None = None
-    for window in spool.windows(False, np.random.default_rng(0)):
+    for window in spool.windows(False):
         part = ExactMoments.of(window.block)
         exact = part if exact is None else exact + part
     return tally.survey(objective, exact)

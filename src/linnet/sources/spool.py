@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Block, Floats, InputError
-from linnet.sources.window import PIECE, Shuffle, Window, arrays_of, drawn, room, row_bytes
+from linnet.sources.window import PIECE, Shuffle, Window, arrays_of, drawn, permutations, room, row_bytes
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -144,14 +144,17 @@ class Spool:
         count = -(-self._segments // self._window_count)
         return f"{what} within windows of {count} random segments of {self._segment:,} rows"
 
-    def windows(self, shuffle: Shuffle, rng: np.random.Generator, skip: int = 0, epochs: int = 1) -> Iterator[Window]:
+    def windows(
+        self, shuffle: Shuffle, rng: np.random.Generator | None = None, skip: int = 0, epochs: int = 1
+    ) -> Iterator[Window]:
         """All rows, in memory in one Window; from the file in Windows of some 64 MB, the next one read meanwhile.
 
         All Windows but the last have a multiple of `batch_size` rows.
 
         Args:
             shuffle: True for rows in random order, "pieces" for pieces of 64 rows in random order, False for none.
-            rng: draws the order of segments, if there is a file, and then that within each Window before it is given.
+            rng: draws the order of segments, if there is a file, and then that within each Window before it is given;
+                may be None where nothing is shuffled.
             skip: rows that are done already: the order is drawn as if they were not, but Windows in which nothing is
                 left are neither read nor given.
             epochs: how many times to visit all rows of the one Window in memory; from the file they are given once.
@@ -166,6 +169,15 @@ class Spool:
             if skip < self.rows:
                 block = self._latest
                 yield Window(block if block.rows == self.rows else block.part(slice(self.rows)), order, skip)
+
+    def check(self, names: Sequence[str], target: str, where: Callable[[int], str]) -> None:
+        """As `Block.check`, of all rows.
+
+        Raises:
+            InputError: a number is not finite, or the file cannot be read.
+        """
+        for window in self.windows(False):
+            window.block.check(names, target, where)
 
     def sample(self, rows: int) -> Block:
         """Copies in float64 of about so many rows, at even distances; all rows if they are fewer.
@@ -287,11 +299,16 @@ class Spool:
         _copy(self._latest.part(slice(out.rows - at)), out.part(slice(at, None)))
         return out
 
-    def _from_file(self, file: FileIO, shuffle: Shuffle, rng: np.random.Generator, skip: int) -> Iterator[Window]:
+    def _from_file(
+        self, file: FileIO, shuffle: Shuffle, rng: np.random.Generator | None, skip: int
+    ) -> Iterator[Window]:
         """Windows of segments of the file, the next one read by a thread while the caller works on one."""
         from concurrent.futures import ThreadPoolExecutor
 
-        segments = rng.permutation(self._segments) if shuffle else np.arange(self._segments)
+        segments = np.arange(self._segments)
+        if shuffle:
+            assert rng is not None
+            segments = permutations(self._segments, rng)[0]
         parts = np.array_split(segments, self._window_count)
         sizes = [part.size * self._segment for part in parts]
         sizes[-1] += self._filled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,8 +34,7 @@ class Leg(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
+class Window(NamedTuple):
     """Rows in memory, and the order in which to visit them. The next Window may take the place of this one's rows.
 
     Attributes:
@@ -62,9 +60,11 @@ class Window:
             since: how many of the first of these are done.
             threads: tells how many there may be.
         """
-        size = row_bytes(self.block)
-        rows = max(1, LEG // (size * batch_size)) * batch_size
-        if not (self.order.size and rows < most and self.block.rows * size > FAR and threads() > 1):
+        block, once = self.block, end == self.block.rows
+        rows = max(1, LEG // (block.X[:1].nbytes * batch_size)) * batch_size
+        if not (self.order.size and once and rows < min(most, end) and block.X.nbytes > FAR and _plain(block)) or (
+            threads() == 1
+        ):
             yield from self._cut(end, most, since, most)
             return
         from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +94,11 @@ class Window:
                 yield Leg(self.block, self.order, start, min(start + rows, stop))
 
 
+def _plain(block: Block) -> bool:
+    """Whether copies of rows are laid out as the rows are: compiled loops add up other layouts in another order."""
+    return all(array.flags.c_contiguous for array in arrays_of(block))
+
+
 def _collected(leg: Leg, space: Block) -> Leg:
     """The same visits, their rows copied together into `space`, where they lie in the order of the visits."""
     block, out = leg.block, space.part(slice(leg.stop - leg.start))
@@ -105,10 +110,11 @@ def _collected(leg: Leg, space: Block) -> Leg:
     return Leg(out, AS_THEY_COME, 0, out.rows)
 
 
-def drawn(rows: int, choice: Shuffle, rng: np.random.Generator, epochs: int = 1) -> Order:
+def drawn(rows: int, choice: Shuffle, rng: np.random.Generator | None, epochs: int = 1) -> Order:
     """A Window's `order` for so many epochs, each drawn after the one before it."""
     if not choice:
         return AS_THEY_COME
+    assert rng is not None
     if choice is True:
         return permutations(rows, rng, epochs).reshape(-1)
     order = np.empty((epochs, rows), np.int64)
