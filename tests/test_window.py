@@ -90,7 +90,7 @@ def test_a_second_thread_changes_no_bit_of_a_run_however_slow_it_is(
         solver = linnet.SGD(lr=0.02, batch_size=8, epochs=2, tol=None, every=64, **options)
         source = ArraySource(X, y, weight=weight)
         steps = solver.steps(linnet.Objective(linnet.Huber(0.5)), source)
-        return tuple(np.r_[step.weights, step.bias or 0.0].tobytes() for step in steps if step.weights is not None)
+        return tuple(np.r_[step.weights, step.bias, step.loss].tobytes() for step in steps if step.weights is not None)
 
     for options in ({}, {"shuffle": "pieces", "momentum": 0.5}, {"average": True}):
         assert learned(1, **options) == learned(2, **options)

@@ -114,6 +114,7 @@ def descend(
     averaging: float,
     step: int,
     start: Any,
+    met: float,
     slope: Any,
     marks: Any,
     trail: Any,
@@ -142,6 +143,7 @@ def descend(
             Polyak's plain mean); negative for none.
         step: minibatches done before.
         start: (3, d+1): u, velocity and mean before the first minibatch.
+        met: sum of the losses met since the mark before; from here on, so that it does not depend on where spans end.
         slope: (2, d) in X's type, as work space.
         marks: (k,), places in the order, ends of epochs and then that of the span, after which to note
         trail: (k, 3, d+1), filled with what `start` held, and
@@ -156,7 +158,7 @@ def descend(
     in_order, weighted = order.size == 0, weight.size > 0
     state = start.copy()
     u, velocity, mean = state[0], state[1], state[2]
-    k, at, met = 0, begin, 0.0
+    k, at = 0, begin
     while at < end:
         epoch = (at // n) * n
         stop = min(at + size, end, epoch + n)

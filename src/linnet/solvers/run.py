@@ -229,8 +229,8 @@ class Run:
             end = window.block.rows * many
             most = self.chunk if many == 1 else end
             for leg in window.legs(end, self.size, most, rows, thread_count):
-                for at, loss, new in self._through(leg, place, marks if many > 1 else np.array([leg.stop])):
-                    place, total, rows = at, total + loss, rows + new
+                for at, met, new in self._through(leg, place, total, marks if many > 1 else np.array([leg.stop])):
+                    place, total, rows = at, met, rows + new
                     if not place.rows or rows >= self.chunk:
                         self.place = place
                         yield total / rows
@@ -247,8 +247,8 @@ class Run:
             ends.append(min(self._after(ends[-1]), limit))
         return ends
 
-    def _through(self, leg: Leg, place: Place, marks: Order) -> Iterator[tuple[Place, float, int]]:
-        """Learn from the rows of a leg: the Place at each mark, the sum of the losses since the last, and the rows."""
+    def _through(self, leg: Leg, place: Place, met: float, marks: Order) -> Iterator[tuple[Place, float, int]]:
+        """Learn from the rows of a leg: at each mark the Place, the losses since the last look, and the rows."""
         block, solver, n = leg.block, self.solver, self.spool.rows
         trail, losses = np.empty((marks.size, *place.state.shape)), np.empty(marks.size)
         descend(
@@ -267,6 +267,7 @@ class Run:
             self.averaging,
             place.step,
             place.state,
+            met,
             self.work,
             marks,
             trail,
@@ -278,7 +279,7 @@ class Run:
             epochs, rest = divmod(rows, n)
             done, within = divmod(place.rows + rows, n)
             step = place.step + epochs * self.per_epoch - (-rest // self.size)
-            sofar = loss + (0.0 if place is self.good else place.loss)
+            sofar = loss + (0.0 if self.place is self.good else self.place.loss)
             place = Place(place.epoch + done, within, step, state, place.rate, sofar)
             yield place, loss, rows
 
