@@ -28,12 +28,12 @@ def rows(n: int, d: int, seed: int = 0) -> Rows:
     return X, X @ np.arange(1.0, d + 1) - 2 + rng.standard_normal(n)
 
 
-def unsampled() -> Rows:
-    """A row that the automatic rate's sample leaves out, and that makes the run explode in its second epoch."""
-    X = rows(2500, 2, seed=201)[0]
-    hidden = min(set(range(2500)) - set(np.linspace(0, 2499, 2048).astype(int).tolist()))
-    X[hidden] *= 200
-    return X, X @ [1.0, 2.0] + np.random.default_rng(1).standard_normal(2500)
+def unsampled(n: int, seed: int, hidden: int) -> Rows:
+    """Rows that the automatic rate's sample leaves out, and that make the run explode in its second epoch."""
+    X = rows(n, 2, seed)[0]
+    left_out = sorted(set(range(n)) - set(np.linspace(0, n - 1, 2048).astype(int).tolist()))
+    X[left_out[:hidden]] *= 200
+    return X, X @ [1.0, 2.0] + np.random.default_rng(1).standard_normal(n)
 
 
 def learn(solver: SGD, data: Rows, loss: Loss) -> Any:
@@ -48,7 +48,8 @@ def ends(step: Step) -> tuple[Any, ...]:
 
 
 RUNS: dict[str, tuple[SGD, Rows, Loss]] = {
-    "a rate that is lowered": (SGD(epochs=6, tol=None, every=20, seed=1), unsampled(), Squared()),
+    "a rate that is lowered": (SGD(epochs=6, tol=None, every=20, seed=1), unsampled(2500, 201, 1), Squared()),
+    "weights that are spoilt": (SGD(epochs=5, tol=None, every=25, seed=1), unsampled(4000, 203, 3), Squared()),
     "a far start": (SGD(lr=0.5, epochs=2, tol=None, every=3, start=(1e3, 1e3, -1e3, 1e3)), rows(150, 3), Squared()),
     "rest": (SGD(epochs=4000), rows(64, 2, seed=5), Absolute()),
     "convergence": (SGD(epochs=4000), rows(64, 2, seed=5), Squared()),
@@ -67,6 +68,17 @@ def test_an_interrupt_at_any_step_changes_nothing(name: str, tmp_path: Path) -> 
             pass
         assert run.throw(KeyboardInterrupt).status is Status.INTERRUPTED
         assert ends(list(learn(kept, data, loss))[-1]) == ends(whole[-1]), at
+
+
+def test_a_lower_rate_begins_anew_where_the_weights_are_spoilt() -> None:
+    """The first epoch ends with a loss that is still within bounds, at weights that no rate leads back from."""
+    solver, data, loss = RUNS["weights that are spoilt"]
+    last = list(learn(solver, data, loss))[-1]
+    assert last.status is Status.RAN
+    assert "lowered 4 times" in last.notes[-1]
+    assert [record["epoch"] for record in last.history] == [1, 2, 3, 4, 5]
+    assert last.objective is not None
+    assert last.objective < np.mean(data[1] ** 2) / 2
 
 
 @pytest.mark.parametrize("every", [None, 3])

@@ -108,7 +108,8 @@ class Run:
         self.anchor: tuple[int, Float64s] = 0, np.zeros(d + 1)
         self.resumed = False
         self.start = self.place = self.good = self._begin()
-        self.back: tuple[dict[str, Any], int] = dict(self.rng.bit_generator.state) if self.returns else {}, 0
+        self.begun = self.back = (dict(self.rng.bit_generator.state) if self.returns else {}), 0
+        self.retried: Place | None = None  # where a run went back to with a lower rate
         if self.path is not None and self.path.exists():
             self._resume(self.path)
         # the random state before the orders now in use were drawn, and the epochs between which they lead
@@ -139,7 +140,7 @@ class Run:
             )
         kept = Checkpoint.load(path)
         try:
-            kept.require(self._settings(), self.spool.digest)
+            kept.require(self.solver.settings(self.objective, self.source), self.spool.digest)
         except InputError as error:
             raise InputError(f"Cannot resume from {str(path)!r}. {error}") from None
         numbers = kept.numbers
@@ -155,6 +156,7 @@ class Run:
             setattr(self, name, Place(epoch, done, step, kept.arrays[name], rate, loss))
         if self.place[:3] == self.good[:3]:
             self.place = self.good
+        self.retried = self.good if numbers["retried"] else None
 
     def steps(self) -> Iterator[Step]:
         """Learn until the tolerance is met, the epochs are over, the loss explodes or somebody interrupts."""
@@ -284,17 +286,22 @@ class Run:
             yield place, loss, rows
 
     def _give_up(self) -> Status | None:
-        """Go back to the last good place: to begin anew with a smaller rate if that is ours, to end otherwise."""
+        """Go back to the last good place, or to the start: to go on with a smaller rate if that is ours, or to end."""
         self.spool.check(self.names, self.source.target, self.source.where)  # with other numbers no run converges
         self.place = self.good
         if self.solver.lr != "auto" or self.retries >= RETRIES:
             return Status.DIVERGED
         self.retries += 1
+        rate = self.good.rate / 4
+        if self.good is self.retried:  # the weights there are spoilt already
+            self.good, self.back, self.anchor = self.start, self.begun, (0, np.zeros_like(self.metric))
+            self.history.clear()
+            self.seen.clear()
         self.rng.bit_generator.state, epochs = self.back
         if epochs:
             drawn(self.spool.rows, self.solver.shuffle, self.rng, epochs)
         self.back = dict(self.rng.bit_generator.state), 0
-        self.place = self.good = self.good._replace(rate=self.good.rate / 4)
+        self.place = self.good = self.retried = self.good._replace(rate=rate)
         self.due = self._due()
         return None
 
@@ -353,22 +360,6 @@ class Run:
             self.seen.append(self.reported(self.place))
         self.history.append(record)
 
-    def _settings(self) -> dict[str, Any]:
-        """What must be the same for this run to be resumed."""
-        from linnet import __version__
-
-        loss = self.objective.loss
-        return {
-            "version of Linnet": __version__,
-            **self.solver.settings(),
-            "loss": loss.name,
-            **vars(loss),
-            "l2": self.objective.l2,
-            "intercept": self.objective.intercept,
-            "target": self.source.target,
-            "features": list(self.names),
-        }
-
     def _save_in_time(self) -> None:
         """Write the checkpoint when the last one is a while ago."""
         if self.path is not None and monotonic() - self.saved > SAVE_EVERY:
@@ -384,12 +375,15 @@ class Run:
             "random": self._random()[0],  # beside a checkpoint, looks never stop short of the orders that were drawn
             "back": self.back[0],
             "retries": self.retries,
+            "retried": self.retried is self.good,
             "anchor": self.anchor[0],
             "history": self.history,
         }
         seen = np.array(self.seen).reshape(len(self.seen), self.metric.size)
         arrays = {"place": place.state, "good": good.state, "anchor": self.anchor[1], "seen": seen}
-        Checkpoint(self._settings(), self.spool.digest, numbers, arrays).save(self.path)
+        Checkpoint(self.solver.settings(self.objective, self.source), self.spool.digest, numbers, arrays).save(
+            self.path
+        )
         self.saved = monotonic()
 
     @property

@@ -129,10 +129,22 @@ class SGD(Solver):
         """Which mean of the weights is reported, as `descend` takes it; negative for the last weights."""
         return 0.0 if self.average else (LATE if self.lr == "auto" else -1.0)
 
-    def settings(self) -> dict[str, Any]:
-        """What must be the same for a run to be resumed."""
+    def settings(self, objective: Objective, source: Source) -> dict[str, Any]:
+        """What must be the same for a run to be resumed, beside the rows."""
+        from linnet import __version__
+
         free = ("epochs", "tol", "checkpoint", "resume", "every")
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in free}
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in free}
+        return {
+            "version of Linnet": __version__,
+            **own,
+            "loss": objective.loss.name,
+            **vars(objective.loss),
+            "l2": objective.l2,
+            "intercept": objective.intercept,
+            "target": source.target,
+            "features": list(source.design.names),
+        }
 
     def first(self, features: int, rng: np.random.Generator) -> Float64s:
         """[bias, weights] before the first step, (d+1,)."""
