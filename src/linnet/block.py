@@ -43,6 +43,11 @@ class Block:
         """Number of features."""
         return int(self.X.shape[1])
 
+    @property
+    def weights(self) -> Float64s:
+        """Row weights as compiled loops take them, (rows,), or (0,) when all are 1."""
+        return np.empty(0) if self.weight is None else self.weight
+
     def part(self, rows: slice | NDArray[np.intp]) -> Block:
         """Some of the rows: views of those in a slice, copies of those with the given numbers."""
         y = None if self.y is None else self.y[rows]

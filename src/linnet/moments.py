@@ -145,7 +145,7 @@ class Float64Moments(Moments):
         n = block.rows if block.weight is None else int(np.count_nonzero(block.weight))
         if shift is None and block.X.size <= SHORT and d <= NARROW:
             shift, gram = np.empty(d + 1), np.empty((d + 2, d + 2))
-            short_gram(block.X, block.y, np.empty(0) if block.weight is None else block.weight, shift, gram)
+            short_gram(block.X, block.y, block.weights, shift, gram)
             return cls(d, n, shift, gram)
         with np.errstate(all="ignore"):
             if shift is None:
@@ -226,8 +226,7 @@ def _gram(block: Block, shift: Float64s) -> Float64s:
     total = np.zeros((q, q))
     buffer = np.zeros((q, rows)) if by_feature else np.zeros((rows, q)).T
     if by_feature and d <= NARROW:
-        weight = np.empty(0) if block.weight is None else block.weight
-        narrow_gram(block.X.T, block.y, weight, shift, buffer, total)
+        narrow_gram(block.X.T, block.y, block.weights, shift, buffer, total)
         mirror(total)
         return total[: d + 2, : d + 2]
     product = np.empty((q, q) if d <= WIDE else 0)

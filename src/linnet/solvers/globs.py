@@ -127,7 +127,7 @@ class Plane:
         count = kernels.look(
             X,
             rows.y,
-            np.empty(0) if rows.weight is None else rows.weight,
+            rows.weights,
             at.unit,
             at.target,
             ruler.basis,

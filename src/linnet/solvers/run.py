@@ -38,7 +38,6 @@ RECORDS = 1000
 SETTLE = 8
 """Epochs from which on a learning rate of our own falls: where minibatches differ, a constant one leaves even averaged
 weights off the optimum, by its size. It falls with their square root, and faster, where slopes do not become small."""
-UNWEIGHTED = np.empty(0)
 NARROW = 100
 """Features up to which the weights at each record are kept, to work out its objective when the run has ended."""
 RETRIES = 20
@@ -225,13 +224,13 @@ class Run:
         many = ends[-1] - place.epoch
         if self.returns:
             self.drawn = dict(self.rng.bit_generator.state), place.epoch, ends[-1]
-        marks = np.array([(end - place.epoch) * self.spool.rows for end in ends])
+        marks = None if many == 1 else np.array([(end - place.epoch) * self.spool.rows for end in ends])
         total, rows = 0.0, 0
         for window in self.spool.windows(self.solver.shuffle, self.rng, place.rows, many):
             end = window.block.rows * many
             most = self.chunk if many == 1 else end
             for leg in window.legs(end, self.size, most, rows, thread_count):
-                for at, met, new in self._through(leg, place, total, marks if many > 1 else np.array([leg.stop])):
+                for at, met, new in self._through(leg, place, total, np.array([leg.stop]) if marks is None else marks):
                     place, total, rows = at, met, rows + new
                     if not place.rows or rows >= self.chunk:
                         self.place = place
@@ -256,7 +255,7 @@ class Run:
         descend(
             block.X,
             block.y,
-            UNWEIGHTED if block.weight is None else block.weight,
+            block.weights,
             n / self.spool.weight_total,
             leg.order,
             (leg.start, leg.stop, self.size),

@@ -60,11 +60,10 @@ class Window(NamedTuple):
             since: how many of the first of these are done.
             threads: tells how many there may be.
         """
-        block, once = self.block, end == self.block.rows
-        rows = max(1, LEG // (block.X[:1].nbytes * batch_size)) * batch_size
-        if not (self.order.size and once and rows < min(most, end) and block.X.nbytes > FAR and _plain(block)) or (
-            threads() == 1
-        ):
+        X = self.block.X
+        rows = max(1, LEG // (X[:1].nbytes * batch_size)) * batch_size
+        waits = self.order.size and end == self.block.rows and X.nbytes > FAR  # of several epochs no leg is cut
+        if not (waits and rows < min(most, end) and _plain(self.block) and threads() > 1):
             yield from self._cut(end, most, since, most)
             return
         from concurrent.futures import ThreadPoolExecutor
@@ -102,11 +101,7 @@ def _plain(block: Block) -> bool:
 def _collected(leg: Leg, space: Block) -> Leg:
     """The same visits, their rows copied together into `space`, where they lie in the order of the visits."""
     block, out = leg.block, space.part(slice(leg.stop - leg.start))
-    none = np.empty(0)
-    assert block.y is not None
-    assert out.y is not None
-    weights = (none, none) if block.weight is None or out.weight is None else (block.weight, out.weight)
-    collect(block.X, block.y, weights[0], leg.order[leg.start : leg.stop], out.X, out.y, weights[1])
+    collect(block.X, block.y, block.weights, leg.order[leg.start : leg.stop], out.X, out.y, out.weights)
     return Leg(out, AS_THEY_COME, 0, out.rows)
 
 
