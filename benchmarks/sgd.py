@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +107,7 @@ def plain_torch(X: Matrix, y: Matrix, most: int) -> float:
 
 def epoch(X: Matrix, y: Matrix, loss: linnet.Loss | None = None, **settings: Any) -> float:
     """Seconds of SGD's first epoch, order of rows included."""
-    solver = linnet.SGD(lr=0.01, epochs=1, tol=None, **settings)
+    solver = linnet.SGD(**{"lr": 0.01, "epochs": 1, "tol": None, **settings})
     start = time.perf_counter()
     steps = solver.steps(linnet.Objective(loss or linnet.Squared()), ArraySource(X, y))
     for step in steps:
@@ -129,8 +132,9 @@ def repeated(calls: int, run: Callable[[], object]) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def read(X: Matrix) -> float:
-    """Seconds to read the rows once, by one thread: to add up all numbers, which takes no time beside that."""
+@cache
+def adder() -> Callable[[Matrix], object]:
+    """Adds up all numbers, which takes no time beside reading them."""
     from numba import njit
 
     def loop(flat: Any) -> Any:
@@ -139,11 +143,30 @@ def read(X: Matrix) -> float:
             total += flat[i]
         return total
 
-    add = njit(fastmath=True, nogil=True)(loop)
+    return njit(fastmath=True, nogil=True)(loop)  # type: ignore[no-any-return]
+
+
+def read(X: Matrix, threads: int = 1) -> float:
+    """Seconds to read the rows once."""
+    add = adder()
     add(X[:1].reshape(-1))
-    start = time.perf_counter()
-    add(X.reshape(-1))
-    return time.perf_counter() - start
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: time.sleep(0.01), range(threads)))  # starts them
+        start = time.perf_counter()
+        list(pool.map(add, np.array_split(X.reshape(-1), threads)))
+        return time.perf_counter() - start
+
+
+def alone(run: Callable[[], float]) -> float:
+    """What a measurement gives with one thread."""
+    before = os.environ.get("LINNET_NUM_THREADS")
+    os.environ["LINNET_NUM_THREADS"] = "1"
+    try:
+        return run()
+    finally:
+        os.environ.pop("LINNET_NUM_THREADS")
+        if before is not None:
+            os.environ["LINNET_NUM_THREADS"] = before
 
 
 ON_DISK = """
@@ -250,6 +273,7 @@ def large(n: int, d: int, runs: int, some: int) -> None:
             Contender("linnet.SGD, shuffle=False", lambda: epoch(X, y, **in_order), runs),
             Contender("linnet.SGD, absolute loss, shuffle=False", lambda: epoch(X, y, ABSOLUTE, **in_order), runs),
             Contender("reading the rows once, one thread", lambda: read(X), runs),
+            Contender("reading the rows once, two threads", lambda: read(X, 2), runs),
             Contender("scikit-learn SGDRegressor", lambda: sklearn_epoch(X, y), min(runs, 3)),
             Contender(f"plain torch loop (from {some} minibatches)", lambda: plain_torch(X, y, some), min(runs, 3)),
             Contender(f"nn.Linear and DataLoader (from {some})", lambda: loader_epoch(X, y, some), min(runs, 3)),
@@ -257,11 +281,36 @@ def large(n: int, d: int, runs: int, some: int) -> None:
     )
 
 
+def wide(n: int, d: int, runs: int) -> None:
+    """One epoch over rows so long that a second thread helps with each minibatch."""
+    random = np.random.default_rng(0)
+    X = random.standard_normal((n, d), dtype=np.float32)
+    y = X @ random.standard_normal(d).astype(np.float32) + random.standard_normal(n).astype(np.float32)
+
+    def one(shuffle: bool) -> float:
+        return epoch(X, y, batch_size=64, shuffle=shuffle, lr=0.2 / d)
+
+    epoch(X[:1000], y[:1000], batch_size=64)
+    compare(
+        f"{n:,} × {d} float32, batch 64, one epoch",
+        [
+            Contender("linnet.SGD, random order", lambda: one(shuffle=True), runs),
+            Contender("random order, LINNET_NUM_THREADS=1", lambda: alone(lambda: one(shuffle=True)), runs),
+            Contender("linnet.SGD, shuffle=False", lambda: one(shuffle=False), runs),
+            Contender("shuffle=False, LINNET_NUM_THREADS=1", lambda: alone(lambda: one(shuffle=False)), runs),
+            Contender("reading the rows once, one thread", lambda: read(X), runs),
+            Contender("reading the rows once, two threads", lambda: read(X, 2), runs),
+            Contender("scikit-learn SGDRegressor", lambda: sklearn_epoch(X, y), min(runs, 3)),
+        ],
+    )
+
+
 def main() -> None:
     """Print one table for each size."""
-    quick = begin("Learning by gradient descent", "1,000,000 × 100 and 8,000,000 × 20").quick
+    quick = begin("Learning by gradient descent", "1,000,000 × 100, 200,000 × 500 and 8,000,000 × 20").quick
     textbook(*(2, 5) if quick else (7, 300))
     large(*(20_000, 100, 2, 20) if quick else (1_000_000, 100, 7, 400))
+    wide(*(2_000, 500, 2) if quick else (200_000, 500, 7))
     on_disk(*(40_000, 2) if quick else (8_000_000, 20))
 
 

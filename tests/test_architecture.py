@@ -31,6 +31,7 @@ FACES = {
     "progress.py",
     "__main__.py",
 }
+FETCHING = "row_kernels.py", "threads.py"
 UPWARD = {
     # A Fit prints, plots and saves itself by calling these.
     ("fitted.py", "table.py"),
@@ -123,8 +124,9 @@ def test_block_stands_alone() -> None:
 @pytest.mark.parametrize("file", [f for f in FILES if f.startswith("sources/") or f == "design.py"])
 def test_sources_and_design_know_blocks_only(file: str) -> None:
     """Blocks, the design, each other, and the loops that fetch rows, which know nothing of Linnet."""
-    known = {f for f in FILES if f.startswith("sources/")} | {"block.py", "design.py", "row_kernels.py"}
-    assert inside("row_kernels.py", "load", "call", "types") == set()
+    known = {f for f in FILES if f.startswith("sources/")} | {"block.py", "design.py", *FETCHING}
+    for fetching in FETCHING:
+        assert inside(fetching, "load", "call", "types") == set()
     assert inside(file, "load", "call", "types") <= known
 
 

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from linnet import SGD, Absolute, Huber, InputError, Loss, Objective, Quantile, Squared, Status, Step, sgd_kernels
+from linnet.solvers import learner
 from linnet.solvers import run as module
 from linnet.sources import window
 from linnet.sources.arrays import ArraySource
@@ -99,9 +100,9 @@ def test_an_interrupt_between_two_steps_changes_nothing(
                 raise KeyboardInterrupt
 
         kept = replace(solver, checkpoint=tmp_path / str(at), resume=True)
-        monkeypatch.setattr(module, "descend", interrupted)
+        monkeypatch.setattr(learner, "descend", interrupted)
         list(learn(kept, data, Squared()))
-        monkeypatch.setattr(module, "descend", descend)
+        monkeypatch.setattr(learner, "descend", descend)
         assert ends(list(learn(kept, data, Squared()))[-1]) == ends(whole), at
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
@@ -19,6 +18,7 @@ from linnet.kernels import mirror, narrow_gram, short_gram
 from linnet.normal import NormalEquations
 from linnet.normal_kernels import centre_and_scale
 from linnet.solution import Solution
+from linnet.threads import one_thread_blas, thread_count
 
 T = TypeVar("T")
 Precision = Literal["float64", "exact"]
@@ -263,23 +263,3 @@ def in_chunks(block: Block, work: Callable[[Block], T], parallel: int) -> list[T
         return [work(chunk) for chunk in chunks]
     with one_thread_blas(), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, chunks))
-
-
-def thread_count() -> int:
-    """Threads to use: LINNET_NUM_THREADS, or else as many processors as this process may run on."""
-    asked = os.environ.get("LINNET_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-_blas: list[Any] = []
-
-
-def one_thread_blas() -> Any:
-    """A context in which BLAS leaves threading to us: its own threads gain little on tall, narrow products."""
-    from threadpoolctl import ThreadpoolController
-
-    if not _blas:
-        _blas.append(ThreadpoolController())  # finding the loaded libraries takes a millisecond: do it once
-    return _blas[0].limit(limits=1, user_api="blas")

@@ -36,8 +36,10 @@ class Objective:
 
     def penalty(self, weights: Float64s) -> float:
         """(l2/2) · ‖weights‖²."""
+        if not self.l2:
+            return 0.0
         with np.errstate(over="ignore"):
-            return 0.5 * self.l2 * float(weights @ weights) if self.l2 else 0.0
+            return 0.5 * self.l2 * float(weights @ weights)
 
     def of(self, source: Source, weights: Float64s, bias: float) -> float:
         """Its value at the given weights (d,) and bias, by one pass over the source."""

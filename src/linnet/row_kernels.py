@@ -11,12 +11,14 @@ from numba.extending import intrinsic
 
 AHEAD = 32
 """Rows in random order that are asked for ahead of the one at work, since they are in no cache yet,"""
-RUN = 1536
+RUN = 2048
 """and bytes of rows in the order in which they lie, which come faster so than by the processor's own foresight."""
 LINE = 64
 """Bytes of a cache line."""
 CACHED = 1 << 20
-"""Bytes that stay in the second cache: asking for them would only take time."""
+"""Bytes that stay in the second cache: asking for them would only take time,"""
+WIDE = 1536
+"""as it does for longer rows, in bytes: these the processor foresees by itself soon after they begin."""
 
 
 def _prefetch(cache: int) -> Any:
@@ -42,6 +44,13 @@ def _prefetch(cache: int) -> Any:
 
 _first = _prefetch(1)
 _second = _prefetch(2)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def waits(X: Any) -> bool:
+    """Whether rows come sooner if they are asked for before their turn."""
+    size = X.shape[1] * X.itemsize
+    return X.shape[0] * size > CACHED and size <= WIDE
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -105,8 +114,9 @@ def collect(X: Any, y: Any, weight: Any, order: Any, to_X: Any, to_y: Any, to_we
         to_y: (m,), filled.
         to_weight: (m,), filled; or (0,).
     """
+    distant = waits(X)
     for k in range(order.size):
-        if k + AHEAD < order.size:
+        if distant and k + AHEAD < order.size:
             ask(X, order[k + AHEAD])
         i = order[k]
         to_y[k] = y[i]

@@ -8,10 +8,26 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from linnet.row_kernels import AHEAD, CACHED, RUN, ask, ask_next
+from linnet.desk_kernels import (
+    BIAS,
+    DONE,
+    LOSS,
+    PULL,
+    TOGETHER,
+    answer,
+    ask_for,
+    awaited,
+    found,
+    next_ticket,
+    put,
+    rows_of_second,
+    stay_one,
+)
+from linnet.row_kernels import AHEAD, RUN, ask, ask_next, waits
 
-TOGETHER = 4
-"""Rows that are worked on together: weights and gradient are then loaded once for all of them."""
+FIRST, THEIRS, OWN = np.int64(1), np.int64(2), np.int64(3)
+"""Rows of the work space with the gradient of a minibatch's first part, of its second part by another thread, and by
+this one."""
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
@@ -27,22 +43,24 @@ def _cost(r: float, bend: tuple[float, float, float]) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _one(x: Any, y: float, share: float, centre: Any, u: Any, w: Any, bend: Any, gradient: Any) -> tuple[float, float]:
-    """A row's loss and slope, both times its share in the minibatch; adds slope·(x - centre) to the gradient."""
+def _one(
+    x: Any, y: float, share: float, centre: Any, bias: float, w: Any, bend: Any, work: Any, row: int
+) -> tuple[float, float]:
+    """A row's loss and slope, both times its share in the minibatch; adds slope·(x - centre) to work[row]."""
     total = w.dtype.type(0.0)
     for j in range(w.size):
         total += (x[j] if centre is None else x[j] - centre[j]) * w[j]
-    loss, slope = _cost(y - (u[0] + total), bend)
+    loss, slope = _cost(y - (bias + total), bend)
     slope *= share
     g = w.dtype.type(slope)
     for j in range(w.size):
-        gradient[j] += g * (x[j] if centre is None else x[j] - centre[j])
+        work[row, j] += g * (x[j] if centre is None else x[j] - centre[j])
     return share * loss, slope
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def _four(
-    x: tuple[Any, Any, Any, Any], y: Any, share: Any, centre: Any, u: Any, w: Any, bend: Any, gradient: Any
+    x: tuple[Any, Any, Any, Any], y: Any, share: Any, centre: Any, bias: float, w: Any, bend: Any, work: Any, row: int
 ) -> tuple[float, float]:
     """The same for four rows, added up."""
     x0, x1, x2, x3 = x
@@ -60,21 +78,88 @@ def _four(
             t1 += (x1[j] - c) * v
             t2 += (x2[j] - c) * v
             t3 += (x3[j] - c) * v
-    l0, s0 = _cost(y[0] - (u[0] + t0), bend)
-    l1, s1 = _cost(y[1] - (u[0] + t1), bend)
-    l2, s2 = _cost(y[2] - (u[0] + t2), bend)
-    l3, s3 = _cost(y[3] - (u[0] + t3), bend)
+    l0, s0 = _cost(y[0] - (bias + t0), bend)
+    l1, s1 = _cost(y[1] - (bias + t1), bend)
+    l2, s2 = _cost(y[2] - (bias + t2), bend)
+    l3, s3 = _cost(y[3] - (bias + t3), bend)
     s0, s1, s2, s3 = s0 * share[0], s1 * share[1], s2 * share[2], s3 * share[3]
     number = w.dtype.type
     g0, g1, g2, g3 = number(s0), number(s1), number(s2), number(s3)
     for j in range(w.size):
         if centre is None:
-            gradient[j] += (g0 * x0[j] + g1 * x1[j]) + (g2 * x2[j] + g3 * x3[j])
+            work[row, j] += (g0 * x0[j] + g1 * x1[j]) + (g2 * x2[j] + g3 * x3[j])
         else:
             c = centre[j]
-            gradient[j] += (g0 * (x0[j] - c) + g1 * (x1[j] - c)) + (g2 * (x2[j] - c) + g3 * (x3[j] - c))
+            work[row, j] += (g0 * (x0[j] - c) + g1 * (x1[j] - c)) + (g2 * (x2[j] - c) + g3 * (x3[j] - c))
     loss = (share[0] * l0 + share[1] * l1) + (share[2] * l2 + share[3] * l3)
     return loss, (s0 + s1) + (s2 + s3)
+
+
+@njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    fastmath={"reassoc", "contract", "nsz"},
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
+def _part(
+    X: Any,
+    y: Any,
+    weight: Any,
+    unit: float,
+    order: Any,
+    which: tuple[int, int, int, int, int, int],
+    centre: Any,
+    bias: float,
+    w: Any,
+    bend: Any,
+    work: Any,
+    row: int,
+) -> tuple[float, float]:
+    """Losses and slopes of the rows of a part of a minibatch, added up; work[row] becomes their gradient.
+
+    Both threads, and all parts, go through this one piece of code.
+    """
+    stay_one()  # two copies could be compiled to add up in different orders
+    n, d = X.shape
+    epoch, low, high, beyond, end, run = which
+    distant = run > 0
+    in_order, weighted = order.size == 0, weight.size > 0
+    for j in range(d):
+        work[row, j] = 0.0
+    loss = pull = 0.0
+    place = low
+    while place + TOGETHER <= high:
+        if in_order:
+            i0 = place - epoch
+            i1, i2, i3 = i0 + 1, i0 + 2, i0 + 3
+            if distant:
+                i = i0 + run + (beyond if place + run >= high else 0)
+                for far in range(i, min(i + TOGETHER, n)):
+                    ask_next(X, far)
+        else:
+            i0, i1, i2, i3 = order[place], order[place + 1], order[place + 2], order[place + 3]
+            if distant:
+                i = place + AHEAD + (beyond if place + AHEAD >= high else 0)
+                for far in range(i, min(i + TOGETHER, end)):
+                    ask(X, order[far])
+        share = (
+            (unit * weight[i0], unit * weight[i1], unit * weight[i2], unit * weight[i3])
+            if weighted
+            else (1.0, 1.0, 1.0, 1.0)
+        )
+        rows, targets = (X[i0], X[i1], X[i2], X[i3]), (y[i0], y[i1], y[i2], y[i3])
+        cost, slope = _four(rows, targets, share, centre, bias, w, bend, work, row)
+        loss += cost
+        pull += slope
+        place += TOGETHER
+    for last in range(place, high):
+        i = last - epoch if in_order else order[last]
+        cost, slope = _one(X[i], y[i], unit * weight[i] if weighted else 1.0, centre, bias, w, bend, work, row)
+        loss += cost
+        pull += slope
+    return loss, pull
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
@@ -97,6 +182,26 @@ def _move(
         u[j + 1] -= rate * metric[j + 1] * velocity[j + 1]
 
 
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _average(mean: Any, u: Any, share: float) -> None:
+    """Move a mean by its share towards u."""
+    for j in range(u.size):
+        mean[j] += share * (u[j] - mean[j])
+
+
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _add(work: Any, row: int, d: int) -> None:
+    for j in range(d):
+        work[FIRST, j] += work[row, j]
+
+
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _copy(state: Any, to: Any) -> None:
+    for i in range(3):  # an assignment of arrays takes two seconds to compile
+        for j in range(state.shape[1]):
+            to[i, j] = state[i, j]
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def descend(
     X: Any,
@@ -115,7 +220,9 @@ def descend(
     step: int,
     start: Any,
     met: float,
-    slope: Any,
+    work: Any,
+    desk: Any,
+    helping: bool,
     marks: Any,
     trail: Any,
     losses: Any,
@@ -125,6 +232,10 @@ def descend(
     With u = [bias, weights] and the row z = [1, x - centre], a minibatch takes g = mean of w·s(r)·(-z), adds l2 times
     the weights, and does velocity = momentum·velocity + g, u -= rate·metric·velocity. The mean is over its own length,
     which is shorter at the end of an epoch.
+
+    Large minibatches have two parts, the second of which another thread may work on, in a call with the same arguments
+    that helps. Both are one piece of compiled code, and added up in one order: so it makes no difference whether there
+    is such a call, when it begins, or how often it is late.
 
     Args:
         X: (n, d), each row contiguous, float32 or float64, which is also the arithmetic of its products.
@@ -144,82 +255,86 @@ def descend(
         step: minibatches done before.
         start: (3, d+1): u, velocity and mean before the first minibatch.
         met: sum of the losses met since the mark before; from here on, so that it does not depend on where spans end.
-        slope: (2, d) in X's type, as work space.
+        work: (4, d or more) in X's type, as work space: weights; gradients of the first part, of the second by another
+            thread, and of the second by this one. What threads write lies APART bytes from each other.
+        desk: (PLACES,), as work space; all 0 but DONE, which is -1.
+        helping: whether to work on second parts only, until OVER is put on the desk: nothing is moved, nothing noted.
         marks: (k,), places in the order, ends of epochs and then that of the span, after which to note
         trail: (k, 3, d+1), filled with what `start` held, and
         losses: (k,), filled with the sum of the losses met since the mark before.
     """
     n, d = X.shape
-    begin, end, size = span
-    first, fall, power = rate
-    w, gradient = slope[0], slope[1]
-    distant = X.size * X.itemsize > CACHED
-    run = 1 + RUN // (d * X.itemsize)
-    in_order, weighted = order.size == 0, weight.size > 0
+    (begin, end, size), (first, fall, power) = span, rate
+    w, gradient = work[0, :d], work[1, :d]
+    run = 1 + RUN // (d * X.itemsize) if waits(X) else 0  # rows ahead, in order, to ask for; 0 for none
     state = start.copy()
     u, velocity, mean = state[0], state[1], state[2]
-    k, at = 0, begin
+    k, at, ticket = 0, begin, 0.0
+    if helping:
+        put(desk, DONE, 0.0)
     while at < end:
+        if helping:
+            ticket = next_ticket(desk, ticket)
+            if ticket == 0.0:
+                return
+            at = int(ticket) - 1
         epoch = (at // n) * n
         stop = min(at + size, end, epoch + n)
-        for j in range(d):
-            w[j] = u[j + 1]
-            gradient[j] = 0.0
-        pull = 0.0
-        place = at
-        while place + TOGETHER <= stop:
-            if in_order:
-                i0 = place - epoch
-                i1, i2, i3 = i0 + 1, i0 + 2, i0 + 3
-                if distant:
-                    for i in range(i0 + run, min(i0 + run + TOGETHER, n)):
-                        ask_next(X, i)
+        middle = stop - rows_of_second(stop - at, X)
+        asked = False
+        if not helping:
+            for j in range(d):
+                w[j] = u[j + 1]
+            if middle < stop and found(desk, DONE) == ticket:
+                asked, ticket = True, ask_for(desk, at, u[0])
+        first_part = epoch, at, middle, stop - middle, end, run
+        second_part = epoch, middle, stop, size - (stop - middle), end, run
+        if helping:
+            more = _part(X, y, weight, unit, order, second_part, centre, desk[BIAS], w, bend, work, THEIRS)
+            answer(desk, ticket, more)
+            continue
+        loss, pull = _part(X, y, weight, unit, order, first_part, centre, u[0], w, bend, work, FIRST)
+        if middle < stop:
+            theirs = asked and awaited(desk, ticket, (stop - middle) * d)
+            if theirs:
+                more = desk[LOSS], desk[PULL]
             else:
-                i0, i1, i2, i3 = order[place], order[place + 1], order[place + 2], order[place + 3]
-                if distant:
-                    for far in range(place + AHEAD, min(place + AHEAD + TOGETHER, end)):
-                        ask(X, order[far])
-            share = (
-                (unit * weight[i0], unit * weight[i1], unit * weight[i2], unit * weight[i3])
-                if weighted
-                else (1.0, 1.0, 1.0, 1.0)
-            )
-            rows, targets = (X[i0], X[i1], X[i2], X[i3]), (y[i0], y[i1], y[i2], y[i3])
-            loss, s = _four(rows, targets, share, centre, u, w, bend, gradient)
-            met += loss
-            pull += s
-            place += TOGETHER
-        for last in range(place, stop):
-            i = last - epoch if in_order else order[last]
-            loss, s = _one(X[i], y[i], unit * weight[i] if weighted else 1.0, centre, u, w, bend, gradient)
-            met += loss
-            pull += s
+                more = _part(X, y, weight, unit, order, second_part, centre, u[0], w, bend, work, OWN)
+            loss, pull = loss + more[0], pull + more[1]
+            _add(work, THEIRS if theirs else OWN, d)
+        met += loss
         now = first if fall == 0.0 else first * math.pow(1.0 + fall * step, -power)
         _move(u, velocity, pull, gradient, 1.0 / (stop - at), now, metric, momentum, l2)
         step += 1
         if averaging >= 0.0:
-            part = (1.0 + averaging) / (step + averaging)
-            for j in range(d + 1):
-                mean[j] += part * (u[j] - mean[j])
+            _average(mean, u, (1.0 + averaging) / (step + averaging))
         at = stop
         if at == marks[k]:
-            for i in range(3):  # an assignment of arrays takes two seconds to compile
-                for j in range(d + 1):
-                    trail[k, i, j] = state[i, j]
-            losses[k] = met
-            met = 0.0
+            _copy(state, trail[k])
+            losses[k], met = met, 0.0
             k += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def excess(
-    u: Any, optimum: Any, exponents: Any, matrix: Any, unit: float, centre: Any, l2: float, intercept: bool
-) -> float:
-    """By how much the objective with squared loss lies above its minimum at u = [bias, weights].
+    u: Any,
+    optimum: Any,
+    tolerance: Any,
+    exponents: Any,
+    matrix: Any,
+    unit: float,
+    centre: Any,
+    l2: float,
+    intercept: bool,
+) -> tuple[float, bool]:
+    """By how much the objective with squared loss lies above its minimum at u = [bias, weights], and whether u is near.
+
+    Near is where each of u is at most its tolerance away from the optimum.
 
     Args:
         u: (d+1,).
         optimum: (d+1,), [bias, weights] at the minimum.
+        tolerance: (d+1,).
         exponents: (d+1,), powers of two in whose units `matrix` is.
         matrix: (d+1, d+1), of which the first d rows and columns are the features' centred cross products.
         unit: what makes these means.
@@ -231,8 +346,10 @@ def excess(
     scaled = np.empty(d)
     square = penalty = 0.0
     at_centre = u[0] - optimum[0]
+    near = abs(at_centre) <= tolerance[0]
     for j in range(d):
         delta = u[j + 1] - optimum[j + 1]
+        near = near and abs(delta) <= tolerance[j + 1]
         penalty += delta * delta
         at_centre += centre[j] * delta
         scaled[j] = math.ldexp(delta, exponents[j])
@@ -244,4 +361,4 @@ def excess(
     square *= unit
     if intercept:
         square += at_centre * at_centre
-    return (square + l2 * penalty) / 2.0
+    return (square + l2 * penalty) / 2.0, near

@@ -14,7 +14,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from linnet import interior_kernels as kernels
 from linnet.block import Float64s
-from linnet.moments import one_thread_blas, thread_count
+from linnet.threads import one_thread_blas, thread_count
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import numpy as np
 from linnet.block import Block, Float64s, InputError
 from linnet.huber_kernels import COST, INNER, OUT, SQUARES
 from linnet.losses import Huber
-from linnet.moments import PARALLEL, WIDE, in_chunks, one_thread_blas
+from linnet.moments import PARALLEL, WIDE, in_chunks
 from linnet.objective import Objective
 from linnet.solution import ldexp
 from linnet.solvers.frame import Coordinates, FirstPass, Frame
@@ -20,6 +20,7 @@ from linnet.solvers.robust_scale import Concomitant, Mad, RobustScale
 from linnet.solvers.solver import Step
 from linnet.sources.source import Source
 from linnet.status import Status
+from linnet.threads import one_thread_blas
 
 T = TypeVar("T")
 

@@ -28,16 +28,15 @@ def ending(run: Run, status: Status) -> Step:
     survey = run.survey = run.survey or survey_of(run.spool, run.objective, run.source)
     if survey.solution is not None:
         for record, seen in zip(run.history, run.seen, strict=False):
-            record["objective"] = survey.lowest + survey.excess(seen)
-    u = run.reported(run.place)
+            record["objective"] = survey.lowest + survey.look(seen)[0]
+    solver, place, learner = run.solver, run.place, run.learner
+    u = learner.reported(place)
     weights, bias = u[1:], float(u[0])
-    least = survey.solution
-    if least is not None:
-        value = survey.lowest + survey.excess(u)
+    if survey.optimum is not None:
+        value = survey.lowest + survey.look(u)[0]
         squares = 2.0 * max(value - run.objective.penalty(weights), 0.0)
-    if least is None or not run.squared:
+    else:
         value, squares = _evaluate(run, weights, bias)
-    solver, place = run.solver, run.place
     settings = {
         **vars(run.objective.loss),
         "lr": place.rate,
@@ -46,8 +45,8 @@ def ending(run: Run, status: Status) -> Step:
         "epochs": place.epoch,
         "steps": place.step,
         "momentum": float(solver.momentum),
-        "average": solver.averaging >= 0,
-        "schedule": solver.schedule if run.fall[0] == 0 or solver.schedule != "constant" else "inverse-root",
+        "average": learner.averaging >= 0,
+        "schedule": solver.schedule if learner.fall[0] == 0 or solver.schedule != "constant" else "inverse-root",
         "shuffle": run.spool.shuffled_by(solver.shuffle),
         "init": solver.init if solver.start is None else "given",
         "seed": solver.seed,
@@ -60,7 +59,7 @@ def ending(run: Run, status: Status) -> Step:
         bias=bias,
         objective=value,
         loss=run.history[-1]["loss"] if run.history else None,
-        solution=least,
+        solution=survey.solution,
         moments=survey.moments,
         status=status,
         notes=tuple(_notes(run, status, u)),

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from linnet.block import Float64s, Floats, InputError
+from linnet.block import Float64s, InputError
 from linnet.checkpoint import Checkpoint
 from linnet.losses import Squared
-from linnet.moments import thread_count
 from linnet.objective import Objective
-from linnet.sgd_kernels import descend
 from linnet.solvers.ceiling import Ceiling
 from linnet.solvers.ending import ending
+from linnet.solvers.learner import Learner, Place
 from linnet.solvers.solver import Step
 from linnet.solvers.survey import SAMPLE, Rows
 from linnet.sources.source import Source
-from linnet.sources.window import Leg, Order, drawn
+from linnet.sources.window import drawn
 from linnet.status import Status
 
 if TYPE_CHECKING:
@@ -35,33 +34,24 @@ SAVE_EVERY = 1.0
 """Seconds between two checkpoints."""
 RECORDS = 1000
 """Records of a history; beyond, every second one is dropped."""
-SETTLE = 8
-"""Epochs from which on a learning rate of our own falls: where minibatches differ, a constant one leaves even averaged
-weights off the optimum, by its size. It falls with their square root, and faster, where slopes do not become small."""
 NARROW = 100
 """Features up to which the weights at each record are kept, to work out its objective when the run has ended."""
 RETRIES = 20
 """Times that a learning rate of our own is divided by four when rows turn out to be wilder than the sample."""
 
 
-class Place(NamedTuple):
-    """Where a run is: the rest of it follows from this, the rows and the settings.
+class Milestone(NamedTuple):
+    """A place that a run can go back to.
 
     Attributes:
-        epoch: epochs done.
-        rows: rows done of the next epoch.
-        step: minibatches done.
-        state: (3, d+1), as `descend` takes it.
-        rate: learning rate.
-        loss: sum of the losses met since the epoch that was judged last.
+        place: the start, or the end of an epoch that was judged.
+        random: the random state from which the orders of rows are drawn,
+        epochs: of which these many come before `place`.
     """
 
-    epoch: int
-    rows: int
-    step: int
-    state: Float64s
-    rate: float
-    loss: float = 0.0
+    place: Place
+    random: dict[str, Any]
+    epochs: int = 0
 
 
 class Run:
@@ -70,91 +60,59 @@ class Run:
     def __init__(self, solver: SGD, objective: Objective, source: Source, rows: Rows) -> None:
         self.solver, self.objective, self.source = solver, objective, source
         self.rows, self.spool, self.survey = rows, rows.spool, rows.survey
-        n, d = self.spool.rows, self.spool.features
-        if not n or not self.spool.weight_total:
+        if not self.spool.rows or not self.spool.weight_total:
             raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
         self.names = source.design.names
         self.squared = isinstance(objective.loss, Squared)
         self.path = None if solver.checkpoint is None else Path(solver.checkpoint)
+        self.returns = solver.lr == "auto" or self.path is not None  # whether the run may go on from a Milestone
         self.rng = np.random.default_rng(solver.seed)
-        auto = solver.lr == "auto"
-        self.returns = auto or self.path is not None  # whether the run may go on from an earlier place
-        self.offset: Floats | None = None  # of the features, where that is not 0
-        if auto:
-            assert self.survey is not None
-            centre = self.survey.centre[:-1].astype(self.spool.dtype)
-            self.offset = centre if centre.any() else None
-            self.metric = self.survey.metric
-        else:
-            self.metric = np.empty(d + 1)
-            self.metric[0], self.metric[1:] = objective.intercept, 1.0
-        self.averaging = solver.averaging
-        size = self.size = min(solver.batch_size, n)
-        per_epoch = self.per_epoch = -(-n // size)
-        self.chunk = size * (solver.every or max(1, CHUNK // (size * (d + 1))))
-        assert objective.loss.bend is not None
-        self.bend = objective.loss.bend
-        self.fall = (0.0, 1.0)
-        if solver.schedule == "inverse-time":
-            self.fall = (solver.decay / per_epoch, 1.0)
-        elif auto and not (per_epoch == 1 and self.squared):  # gradients that do not vanish at the optimum
-            self.fall = (1.0 / (SETTLE * per_epoch), 0.5 if self.squared else 0.75)
-        self.work = np.empty((2, d), self.spool.dtype)
+        learner = self.learner = Learner(solver, objective, rows)
+        self.numbers = self.spool.rows * (self.spool.features + 1)  # in an epoch
+        self.chunk = learner.size * (solver.every or max(1, CHUNK // (learner.size * (self.spool.features + 1))))
         self.history: list[dict[str, float]] = []
         self.seen: list[Float64s] = []  # [bias, weights] at each record, while its objective is yet to be worked out
         self.retries = 0
         self.saved = monotonic()
-        self.anchor: tuple[int, Float64s] = 0, np.zeros(d + 1)
-        self.resumed = False
-        self.start = self.place = self.good = self._begin()
-        self.begun = self.back = (dict(self.rng.bit_generator.state) if self.returns else {}), 0
-        self.retried: Place | None = None  # where a run went back to with a lower rate
-        if self.path is not None and self.path.exists():
-            self._resume(self.path)
+        self.anchor: tuple[int, Float64s] | None = None  # epochs, and [bias, weights] then
+        self.place = learner.begin(solver, rows, self.rng)
+        self.start = self.good = Milestone(self.place, self._state())
+        self.retried: Milestone | None = None  # where the run went back to with a lower rate
+        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, learner.reported(self.place))
+        self.resumed = self.path is not None and self.path.exists()
+        if self.resumed:
+            self._resume()
         # the random state before the orders now in use were drawn, and the epochs between which they lead
         self.drawn: tuple[dict[str, Any], int, int] = {}, self.place.epoch, self.place.epoch
         self.due = self._due()
-        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, self.reported(self.start))
 
-    def _begin(self) -> Place:
-        """Where the run begins."""
-        solver = self.solver
-        state = np.zeros((3, self.spool.features + 1))
-        state[0] = solver.first(self.spool.features, self.rng)
-        if self.offset is not None:
-            state[0, 0] += self.offset.astype(np.float64) @ state[0, 1:]
-        state[2] = state[0]
-        rate = solver.lr
-        if rate == "auto":
-            assert self.survey is not None
-            rate = self.survey.rate(self.size, self.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
-        return Place(0, 0, solver.done, state, float(rate))
-
-    def _resume(self, path: Path) -> None:
-        """Go to where a checkpoint says."""
+    def _resume(self) -> None:
+        """Go to where the checkpoint says."""
+        assert self.path is not None
         if not self.solver.resume:
             raise InputError(
-                f"The checkpoint {str(path)!r} exists already: resume from it (--resume, resume=True), or remove it to "
-                "begin anew."
+                f"The checkpoint {str(self.path)!r} exists already: resume from it (--resume, resume=True), or remove "
+                "it to begin anew."
             )
-        kept = Checkpoint.load(path)
+        kept = Checkpoint.load(self.path)
         try:
             kept.require(self.solver.settings(self.objective, self.source), self.spool.digest)
         except InputError as error:
-            raise InputError(f"Cannot resume from {str(path)!r}. {error}") from None
+            raise InputError(f"Cannot resume from {str(self.path)!r}. {error}") from None
         numbers = kept.numbers
         self.history = numbers["history"]
         self.seen = list(kept.arrays["seen"])
         self.retries = numbers["retries"]
-        self.anchor = numbers["anchor"], kept.arrays["anchor"]
+        if numbers["anchor"]:
+            self.anchor = numbers["anchor"], kept.arrays["anchor"]
         self.rng.bit_generator.state = numbers["random"]
-        self.back = numbers["back"], 0
-        self.resumed = True
+        places = {}
         for name in ("place", "good"):
             epoch, done, step, rate, loss = numbers[name]
-            setattr(self, name, Place(epoch, done, step, kept.arrays[name], rate, loss))
-        if self.place[:3] == self.good[:3]:
-            self.place = self.good
+            places[name] = Place(epoch, done, step, kept.arrays[name], rate, loss)
+        same = places["place"][:3] == places["good"][:3]
+        self.place = places["good" if same else "place"]
+        self.good = Milestone(places["good"], numbers["back"])
         self.retried = self.good if numbers["retried"] else None
 
     def steps(self) -> Iterator[Step]:
@@ -164,25 +122,32 @@ class Run:
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
             if not self.place.rows and self.place.epoch == self.due:  # an epoch whose end nobody has looked at yet
-                self._keep(self._step(self.reported(self.place), self._mean()), self._mean())
+                mean, u = self._mean(), self.learner.reported(self.place)
+                self._keep(self._step(u, mean)[0], mean, u)
+        finally:
+            self.learner.close()
         if self.path is not None and status is not Status.DIVERGED:
             self._save()
         yield ending(self, status)
 
     def _learn(self) -> Generator[Step, None, Status]:
         limit = self.solver.limit(self.spool.rows)
-        status = self._judge(self.reported(self.place)) if self.resumed and self.place is self.good else None
+        status = None
+        if self.resumed and self.place is self.good.place:
+            u = self.learner.reported(self.place)
+            status = self._judge(u, self._step(u, 0.0)[1])
         while status is None and self.place.epoch < limit:
             for loss in self._looks(limit):
-                u, mean = self.reported(self.place), self._mean()
-                step = None if self.ceiling.broken(mean) else self._step(u, loss)
-                due = not self.place.rows and self.place.epoch in (self.due, limit)
-                if step is None or (due and self.ceiling.broken_at_end(step, mean, self.place.epoch == limit)):
+                place, mean = self.place, self._mean()
+                u = self.learner.reported(place)
+                step, near = self._step(u, loss)
+                due, last = not place.rows and place.epoch in (self.due, limit), place.epoch == limit
+                if self.ceiling.broken(mean) or (due and self.ceiling.broken_at_end(step, mean, last)):
                     status = self._give_up()
                     break
                 if due:
-                    self._keep(step, mean)
-                    status = self._judge(u)
+                    self._keep(step, mean, u)
+                    status = self._judge(u, near)
                 self._save_in_time()
                 yield step
                 if status is not None:
@@ -193,8 +158,8 @@ class Run:
 
     def _mean(self) -> float:
         """Mean of the losses met since the epoch that was judged last."""
-        rows = (self.place.epoch - self.good.epoch) * self.spool.rows + self.place.rows - self.good.rows
-        return self.place.loss / rows
+        place, good = self.place, self.good.place
+        return place.loss / ((place.epoch - good.epoch) * self.spool.rows + place.rows - good.rows)
 
     def _after(self, epoch: int) -> int:
         """The epoch that is recorded and judged next: the next one, or in long runs over few rows a percent later."""
@@ -207,12 +172,16 @@ class Run:
             due = self._after(due)
         return due
 
-    def _random(self) -> tuple[dict[str, Any], int]:
-        """The random state at the present place, and of how many epochs the orders must be drawn from it first."""
+    def _state(self) -> dict[str, Any]:
+        """The random state by now, if the run may go on from here."""
+        return dict(self.rng.bit_generator.state) if self.returns else {}
+
+    def _milestone(self) -> Milestone:
+        """The present place, to go back to."""
         state, first, last = self.drawn
-        if not self.returns or self.place.epoch < last:
-            return state, self.place.epoch - first
-        return dict(self.rng.bit_generator.state), 0
+        if self.place.epoch < last:
+            return Milestone(self.place, state, self.place.epoch - first)
+        return Milestone(self.place, self._state())
 
     def _looks(self, limit: int) -> Iterator[float]:
         """Learn from all rows, once or, where that is brief, more often; the mean loss from one look to the next.
@@ -220,97 +189,65 @@ class Run:
         A look finds the run at the end of an epoch, or every CHUNK numbers within it. Between two looks `place` stays
         as it is, so that an interrupt finds it complete.
         """
-        place, ends = self.place, self._ends(limit)
-        many = ends[-1] - place.epoch
+        place, ends, learner, n = self.place, self._ends(limit), self.learner, self.spool.rows
+        first, many = place.epoch, ends[-1] - place.epoch
         if self.returns:
-            self.drawn = dict(self.rng.bit_generator.state), place.epoch, ends[-1]
-        marks = None if many == 1 else np.array([(end - place.epoch) * self.spool.rows for end in ends])
-        total, rows = 0.0, 0
+            self.drawn = self._state(), first, ends[-1]
+        before = 0.0 if place is self.good.place else place.loss
+        met, rows = 0.0, 0  # since the last look
         for window in self.spool.windows(self.solver.shuffle, self.rng, place.rows, many):
             end = window.block.rows * many
             most = self.chunk if many == 1 else end
-            for leg in window.legs(end, self.size, most, rows, thread_count):
-                for at, met, new in self._through(leg, place, total, np.array([leg.stop]) if marks is None else marks):
-                    place, total, rows = at, met, rows + new
+            for leg in window.legs(end, learner.size, most, rows, learner.fetchers):
+                marks, at = [leg.stop] if many == 1 else [(epoch - first) * n for epoch in ends], leg.start
+                states, losses = learner.through(leg, place, met, marks)
+                for state, loss, mark in zip(states, losses, marks, strict=True):
+                    place = learner.moved(place, mark - at, state, before + loss)
+                    met, rows, at = loss, rows + mark - at, mark
                     if not place.rows or rows >= self.chunk:
                         self.place = place
-                        yield total / rows
-                        total, rows = 0.0, 0
+                        yield met / rows
+                        before = 0.0 if place is self.good.place else place.loss
+                        met, rows = 0.0, 0
 
     def _ends(self, limit: int) -> list[int]:
         """The ends of the next epochs to look at, those of brief epochs before anybody else can look."""
-        numbers, first = self.spool.rows * self.metric.size, self.place.epoch
-        if self.solver.every is not None or self.spool.on_disk or self.place.rows or numbers > BRIEF:
+        first = self.place.epoch
+        if self.numbers > BRIEF or self.solver.every is not None or self.spool.on_disk or self.place.rows:
             return [first + 1]
         ends = [min(self.due, limit)]
         # a checkpoint needs the random state after what was looked at last
-        while self.path is None and ends[-1] < limit and (ends[-1] - first) * numbers < BRIEF:
+        while self.path is None and ends[-1] < limit and (ends[-1] - first) * self.numbers < BRIEF:
             ends.append(min(self._after(ends[-1]), limit))
         return ends
 
-    def _through(self, leg: Leg, place: Place, met: float, marks: Order) -> Iterator[tuple[Place, float, int]]:
-        """Learn from the rows of a leg: at each mark the Place, the losses since the last look, and the rows."""
-        block, solver, n = leg.block, self.solver, self.spool.rows
-        trail, losses = np.empty((marks.size, *place.state.shape)), np.empty(marks.size)
-        descend(
-            block.X,
-            block.y,
-            block.weights,
-            n / self.spool.weight_total,
-            leg.order,
-            (leg.start, leg.stop, self.size),
-            self.offset,
-            self.metric,
-            self.bend,
-            (place.rate, *self.fall),
-            float(solver.momentum),
-            float(self.objective.l2),
-            self.averaging,
-            place.step,
-            place.state,
-            met,
-            self.work,
-            marks,
-            trail,
-            losses,
-        )
-        at = leg.start
-        for state, loss, mark in zip(trail, losses.tolist(), marks.tolist(), strict=True):
-            rows, at = mark - at, mark
-            epochs, rest = divmod(rows, n)
-            done, within = divmod(place.rows + rows, n)
-            step = place.step + epochs * self.per_epoch - (-rest // self.size)
-            sofar = loss + (0.0 if self.place is self.good else self.place.loss)
-            place = Place(place.epoch + done, within, step, state, place.rate, sofar)
-            yield place, loss, rows
-
     def _give_up(self) -> Status | None:
-        """Go back to the last good place, or to the start: to go on with a smaller rate if that is ours, or to end."""
+        """Go back to the last Milestone, or to the start: to go on with a smaller rate if that is ours, or to end."""
         self.spool.check(self.names, self.source.target, self.source.where)  # with other numbers no run converges
-        self.place = self.good
+        self.place = self.good.place
         if self.solver.lr != "auto" or self.retries >= RETRIES:
             return Status.DIVERGED
         self.retries += 1
-        rate = self.good.rate / 4
+        rate = self.place.rate / 4
         if self.good is self.retried:  # the weights there are spoilt already
-            self.good, self.back, self.anchor = self.start, self.begun, (0, np.zeros_like(self.metric))
+            self.good, self.anchor = self.start, None
             self.history.clear()
             self.seen.clear()
-        self.rng.bit_generator.state, epochs = self.back
+        place, self.rng.bit_generator.state, epochs = self.good
         if epochs:
             drawn(self.spool.rows, self.solver.shuffle, self.rng, epochs)
-        self.back = dict(self.rng.bit_generator.state), 0
-        self.place = self.good = self.retried = self.good._replace(rate=rate)
+        self.place = place._replace(rate=rate)
+        self.good = self.retried = Milestone(self.place, self._state())
         self.due = self._due()
         return None
 
-    def _judge(self, at: Float64s) -> Status | None:
-        """Whether [bias, weights] are as near to the optimum as `tol` asks; (d+1,)."""
+    def _judge(self, at: Float64s, near: bool) -> Status | None:
+        """Whether [bias, weights], `near` the optimum where that is known, are so near as `tol` asks; (d+1,)."""
         if self.solver.tol is None or self.survey is None:
             return None
         if self.survey.optimum is not None:
-            return Status.CONVERGED if self.survey.near(at) else None
-        epoch, before = self.anchor
+            return Status.CONVERGED if near else None
+        epoch, before = self.anchor or (0, np.zeros_like(at))
         if self.place.epoch < 2 * max(epoch, 2):
             return None
         if (np.abs(at - before) <= self._still).all():
@@ -330,33 +267,33 @@ class Run:
             return self.survey.tolerance
         return self.survey.tolerance * min(1.0, self.survey.spread(self.spool.sample(SAMPLE)) / least.residual_sd)
 
-    def reported(self, place: Place) -> Float64s:
-        """[bias, weights] in the columns' own units, (d+1,)."""
-        u: Float64s = place.state[2 if self.averaging >= 0 else 0].copy()
-        if self.offset is not None:
-            u[0] -= self.offset.astype(np.float64) @ u[1:]
-        return u
+    def _step(self, u: Float64s, loss: float) -> tuple[Step, bool]:
+        """A look at [bias, weights], and whether they are near the optimum.
 
-    def _step(self, u: Float64s, loss: float) -> Step:
-        """A look at [bias, weights]; at the end of an epoch with the objective, where that takes no pass over rows."""
-        place = self.place
-        bias, weights = float(u[0]), u[1:]
-        objective = None
-        if not place.rows and self.squared and self.survey is not None and self.survey.solution is not None:
-            objective = self.survey.lowest + self.survey.excess(u)
-        epoch, rows = (place.epoch + 1, place.rows) if place.rows else (place.epoch, self.spool.rows)
-        return Step(epoch=epoch, step=place.step, rows=rows, weights=weights, bias=bias, objective=objective, loss=loss)
+        At the end of an epoch with the objective, where that takes no pass over rows.
+        """
+        epoch, rows, step = self.place[:3]
+        objective, near = None, False
+        if rows:
+            epoch += 1
+        else:
+            rows = self.spool.rows
+            if self.survey is not None and self.survey.optimum is not None:
+                excess, near = self.survey.look(u)
+                objective = self.survey.lowest + excess
+        return Step(epoch, step, rows, u[1:], float(u[0]), objective, loss=loss), near
 
-    def _keep(self, step: Step, mean: float) -> None:
+    def _keep(self, step: Step, mean: float, u: Float64s) -> None:
         """Keep a place to go back to, and a record of it; when records are many, drop every second of those before."""
-        self.good, self.due, self.back = self.place, self._after(self.place.epoch), self._random()
-        record = {"epoch": float(step.epoch), "step": float(step.step), "loss": mean, "lr": self.rate}
+        self.good, self.due = self._milestone(), self._after(self.place.epoch)
+        rate = self.learner.rate(self.place)
+        record = {"epoch": float(step.epoch), "step": float(step.step), "loss": mean, "lr": rate}
         if len(self.history) >= RECORDS:
             del self.history[1::2], self.seen[1::2]
         if step.objective is not None:
             record["objective"] = step.objective
         elif self.squared and self.spool.features <= NARROW:
-            self.seen.append(self.reported(self.place))
+            self.seen.append(u)
         self.history.append(record)
 
     def _save_in_time(self) -> None:
@@ -367,26 +304,21 @@ class Run:
     def _save(self) -> None:
         """Write the checkpoint."""
         assert self.path is not None
-        place, good = self.place, self.good
+        place, good = self.place, self.good.place
+        epoch, at = self.anchor or (0, np.zeros_like(good.state[0]))
         numbers = {
             "place": [*place[:3], *place[4:]],
             "good": [*good[:3], *good[4:]],
-            "random": self._random()[0],  # beside a checkpoint, looks never stop short of the orders that were drawn
-            "back": self.back[0],
+            "random": self._milestone().random,  # beside a checkpoint, orders are drawn for one epoch at a time
+            "back": self.good.random,
             "retries": self.retries,
             "retried": self.retried is self.good,
-            "anchor": self.anchor[0],
+            "anchor": epoch,
             "history": self.history,
         }
-        seen = np.array(self.seen).reshape(len(self.seen), self.metric.size)
-        arrays = {"place": place.state, "good": good.state, "anchor": self.anchor[1], "seen": seen}
+        seen = np.array(self.seen).reshape(len(self.seen), at.size)
+        arrays = {"place": place.state, "good": good.state, "anchor": at, "seen": seen}
         Checkpoint(self.solver.settings(self.objective, self.source), self.spool.digest, numbers, arrays).save(
             self.path
         )
         self.saved = monotonic()
-
-    @property
-    def rate(self) -> float:
-        """The learning rate by now."""
-        fall, power = self.fall
-        return float(self.place.rate * (1.0 + fall * self.place.step) ** -power)

@@ -157,28 +157,35 @@ class Survey:
                 tolerance[_joined(solution.bias_identified, solution.identified) == 0] = math.inf
         return tolerance
 
-    def near(self, u: Float64s) -> bool:
-        """Whether [bias, weights], (d+1,), are within the tolerance of the optimum, and so are predictions."""
-        assert self.optimum is not None
+    def look(self, u: Float64s) -> tuple[float, bool]:
+        """By how much the objective with squared loss lies above its minimum, at [bias, weights], (d+1,).
+
+        And whether these are within the tolerance of the optimum, and so are predictions.
+        """
         assert self.solution is not None
-        if not (np.abs(u - self.optimum) <= self.tolerance).all():
-            return False
-        if not self.solution.dependencies:
-            return True
-        # weights that cannot be told apart have no tolerance: what they predict has one
+        equations, objective = self.solution.equations, self.objective
+        unit = equations.factor / equations.total
+        value, near = excess(
+            u,
+            self._least,
+            self.tolerance,
+            equations.exponents,
+            equations.matrix[0],
+            unit,
+            self.centre,
+            float(objective.l2),
+            objective.intercept,
+        )
+        return float(value), bool(near) and (not self.solution.dependencies or self._predicts(value))
+
+    def _predicts(self, excess: float) -> bool:
+        """Whether weights that cannot be told apart, and have no tolerance, predict as the optimum does."""
+        assert self.solution is not None
         noise = self.solution.residual_sd
         least = (RESOLUTION * self.scale[-1]) ** 2
         if noise > 0:
             least = max(least, (CLOSE * noise) ** 2 * (self.solution.rank + 1) / self.n)
-        return bool(2.0 * self.excess(u) <= least)
-
-    def excess(self, u: Float64s) -> float:
-        """By how much the objective with squared loss lies above its minimum, at [bias, weights], (d+1,)."""
-        assert self.solution is not None
-        equations, objective = self.solution.equations, self.objective
-        unit = equations.factor / equations.total
-        sums, penalty = equations.matrix[0], float(objective.l2)
-        return float(excess(u, self._least, equations.exponents, sums, unit, self.centre, penalty, objective.intercept))
+        return bool(2.0 * excess <= least)
 
     def rate(self, batch_size: int, sample: Block) -> float:
         """A learning rate, in standardised units, that is stable for minibatches.
@@ -291,7 +298,9 @@ def gather(solver: SGD, objective: Objective, source: Source) -> Generator[Step,
         spool = Spool.over(held, batch_size=solver.batch_size, hashed=hashed)
         if solver.lr != "auto" and solver.tol is None:
             assert held.y is not None
-            return Rows(spool, None, math.sqrt(float(held.y @ held.y) / max(held.rows, 1)), None)
+            # without BLAS, whose threads would keep a processor busy for as long as a whole epoch takes
+            square = float(np.einsum("i,i", held.y, held.y))
+            return Rows(spool, None, math.sqrt(square / max(held.rows, 1)), None)
         _add(tally, held, source)
         if solver.shuffle is not True:
             alike += _pieces(held)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Block, Floats
 from linnet.row_kernels import collect, shuffle, spread
+from linnet.threads import aside
 
 Shuffle = bool | Literal["pieces"]
 Order = NDArray[np.int64]
@@ -71,7 +72,7 @@ class Window(NamedTuple):
         legs = list(self._cut(end, most, since, rows))
         theirs = [leg for k, leg in enumerate(legs) if k % OWN]
         rooms = [room(self.block, rows) for _ in range(OWN)]
-        with ThreadPoolExecutor(1, "linnet-collector") as collector:
+        with ThreadPoolExecutor(1, "linnet-collector", initializer=aside()) as collector:
             coming = [collector.submit(_collected, *pair) for pair in zip(theirs, rooms, strict=False)]
             asked = len(coming)
             for k, leg in enumerate(legs):

@@ -1,0 +1,202 @@
+"""Learner: what moves the weights of a run, and Place: where they are."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from linnet.block import Float64s, Floats
+from linnet.desk_kernels import APART, DONE, OVER, PLACES, SHARED
+from linnet.losses import Squared
+from linnet.objective import Objective
+from linnet.sgd_kernels import descend
+from linnet.solvers.survey import SAMPLE, Rows
+from linnet.sources.window import Leg
+from linnet.threads import aside, thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
+
+    from linnet.solvers.sgd import SGD
+
+LONG = 1 << 22
+"""Numbers from which on a second thread is worth starting."""
+SETTLE = 8
+"""Epochs from which on a learning rate of our own falls: where minibatches differ, a constant one leaves even averaged
+weights off the optimum, by its size. It falls with their square root, and faster, where slopes do not become small."""
+
+
+EMPTY = np.zeros(PLACES)
+"""A desk at which nobody helps."""
+EMPTY[DONE] = -1.0
+
+
+class Place(NamedTuple):
+    """Where a run is: the rest of it follows from this, the rows and the settings.
+
+    Attributes:
+        epoch: epochs done.
+        rows: rows done of the next epoch.
+        step: minibatches done.
+        state: (3, d+1), as `descend` takes it.
+        rate: learning rate.
+        loss: sum of the losses met since the epoch that was judged last.
+    """
+
+    epoch: int
+    rows: int
+    step: int
+    state: Float64s
+    rate: float
+    loss: float = 0.0
+
+
+class Learner:
+    """The update of the weights, as the settings of a run and its rows have it.
+
+    Attributes:
+        size: rows of a minibatch, at most all there are.
+        offset: (d,), subtracted from the features; None where that is 0.
+        metric: (d+1,), what each coordinate's step is multiplied with.
+        averaging: as `descend` takes it.
+        fall: how the learning rate falls, as `descend` takes it.
+    """
+
+    def __init__(self, solver: SGD, objective: Objective, rows: Rows) -> None:
+        spool, survey = rows.spool, rows.survey
+        n, d = self._n, self._d = spool.rows, spool.features
+        size = self.size = min(solver.batch_size, n)
+        per_epoch = self._per_epoch = -(-n // size)
+        squared, auto = isinstance(objective.loss, Squared), solver.lr == "auto"
+        self.offset: Floats | None = None
+        if auto:
+            assert survey is not None
+            centre = survey.centre[:-1].astype(spool.dtype)
+            self.offset = centre if centre.any() else None
+            self.metric = survey.metric
+        else:
+            self.metric = np.empty(d + 1)
+            self.metric[0], self.metric[1:] = objective.intercept, 1.0
+        self.averaging = solver.averaging
+        self.fall = (0.0, 1.0)
+        if solver.schedule == "inverse-time":
+            self.fall = (solver.decay / per_epoch, 1.0)
+        elif auto and not (per_epoch == 1 and squared):  # gradients that do not vanish at the optimum
+            self.fall = (1.0 / (SETTLE * per_epoch), 0.5 if squared else 0.75)
+        assert objective.loss.bend is not None
+        self._bend = objective.loss.bend
+        self._unit = n / spool.weight_total
+        self._pull = float(solver.momentum), float(objective.l2)
+        self._work = np.empty((4, d + 2 * APART // spool.dtype.itemsize), spool.dtype)
+        self._shares = size * d * spool.dtype.itemsize >= SHARED
+
+    def begin(self, solver: SGD, rows: Rows, rng: np.random.Generator) -> Place:
+        """Where a run begins."""
+        state = np.zeros((3, self._d + 1))
+        state[0] = solver.first(self._d, rng)
+        if self.offset is not None:
+            state[0, 0] += self.offset.astype(np.float64) @ state[0, 1:]
+        state[2] = state[0]
+        rate = solver.lr
+        if rate == "auto":
+            assert rows.survey is not None
+            rate = rows.survey.rate(self.size, rows.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
+        return Place(0, 0, solver.done, state, float(rate))
+
+    def through(self, leg: Leg, place: Place, met: float, marks: list[int]) -> tuple[Float64s, list[float]]:
+        """Learn from the rows of a leg; the states (k, 3, d+1) at each mark, and the losses from mark to mark.
+
+        Args:
+            leg: the rows.
+            place: where the weights are before it.
+            met: the losses met since the mark before the leg.
+            marks: (k,), ends of epochs or of the leg, the last being that.
+        """
+        block, (momentum, l2) = leg.block, self._pull
+        ends, trail, losses = np.array(marks), np.empty((len(marks), 3, self._d + 1)), np.empty(len(marks))
+
+        def learn(desk: Float64s, helping: bool) -> None:
+            descend(
+                block.X,
+                block.y,
+                block.weights,
+                self._unit,
+                leg.order,
+                (leg.start, leg.stop, self.size),
+                self.offset,
+                self.metric,
+                self._bend,
+                (place.rate, *self.fall),
+                momentum,
+                l2,
+                self.averaging,
+                place.step,
+                place.state,
+                met,
+                self._work,
+                desk,
+                helping,
+                ends,
+                trail,
+                losses,
+            )
+
+        if self._shares and (leg.stop - leg.start) * self._d >= LONG and thread_count() > 1:
+            self._together(learn)
+        else:
+            learn(EMPTY, False)
+        return trail, losses.tolist()
+
+    def _together(self, learn: Callable[[Float64s, bool], None]) -> None:
+        """Learn on this thread, while another one helps."""
+        desk, away, helper = EMPTY.copy(), aside(), None
+
+        def assist() -> None:
+            away()
+            learn(desk, True)
+
+        try:
+            helper = self._helper.submit(assist)
+            learn(desk, False)
+        finally:  # however it ended, the helper must not wait for ever
+            desk[OVER] = 1.0
+            if helper is not None and not helper.cancel():
+                helper.result()
+
+    @cached_property
+    def _helper(self) -> ThreadPoolExecutor:
+        """The second thread, once it is wanted."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(1, "linnet-helper")
+
+    def close(self) -> None:
+        """End the second thread, if there is one."""
+        if "_helper" in vars(self):
+            self._helper.shutdown()
+
+    def fetchers(self) -> int:
+        """Threads that may fetch rows: one where the second one works on minibatches."""
+        return 1 if self._shares else thread_count()
+
+    def moved(self, place: Place, rows: int, state: Float64s, loss: float) -> Place:
+        """The place so many rows on; `loss` is what it has met since the epoch that was judged last."""
+        epochs, rest = divmod(rows, self._n)
+        done, within = divmod(place.rows + rows, self._n)
+        step = place.step + epochs * self._per_epoch - (-rest // self.size)
+        return Place(place.epoch + done, within, step, state, place.rate, loss)
+
+    def reported(self, place: Place) -> Float64s:
+        """[bias, weights] in the columns' own units, (d+1,)."""
+        u: Float64s = place.state[2 if self.averaging >= 0 else 0].copy()
+        if self.offset is not None:
+            u[0] -= self.offset.astype(np.float64) @ u[1:]
+        return u
+
+    def rate(self, place: Place) -> float:
+        """The learning rate at a place."""
+        fall, power = self.fall
+        return float(place.rate * (1.0 + fall * place.step) ** -power) if fall else place.rate

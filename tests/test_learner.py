@@ -1,0 +1,175 @@
+"""Large minibatches, on which a second thread helps: it may be there, or late, or not; the bits are the same."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status, Step, sgd_kernels
+from linnet.desk_kernels import LATE, SHARED, TOGETHER, rows_of_second
+from linnet.solvers import learner as module
+from linnet.sources.arrays import ArraySource
+from reference_sgd import permutation, reference
+
+Rows = tuple[NDArray[Any], NDArray[Any]]
+LOSSES: list[Loss] = [Squared(), Absolute(), Huber(0.5), Quantile(0.9)]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+
+
+def wide(n: int = 500, d: int = 130, dtype: Any = np.float64) -> Rows:
+    """Rows of which 64 are shared, and the 52 of a last minibatch too."""
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, d))
+    return X.astype(dtype), (X[:, :9] @ np.arange(1.0, 10) - 2 + rng.standard_normal(n)).astype(dtype)
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets their number; a second one is started for any number of rows."""
+    monkeypatch.setattr(module, "LONG", 0)
+    return lambda count: monkeypatch.setenv("LINNET_NUM_THREADS", str(count))
+
+
+def learn(solver: SGD, rows: Rows, loss: Loss, weight: Any = None) -> list[Step]:
+    return list(solver.steps(Objective(loss, l2=1e-3), ArraySource(*rows, weight=weight)))
+
+
+def bits(steps: list[Step]) -> list[Any]:
+    return [(step.step, np.r_[step.weights, step.bias, step.loss].tobytes(), step.status) for step in steps]
+
+
+def test_a_minibatch_has_a_rows_of_second_where_that_is_worth_it() -> None:
+    for d, dtype in itertools.product((1, 3, 100, 999, 20_000), (np.float32, np.float64)):
+        X = np.empty((1, d), dtype)
+        for rows in (1, 3, 4, 32, 33, 64, 1000, 100_000):
+            second = rows_of_second(rows, X)
+            assert second % TOGETHER == 0
+            if rows * X.nbytes < SHARED:
+                assert second == 0
+            else:  # half, but for what the first thread does until the second one has begun
+                assert -8 < 2 * second - (rows - LATE / X.nbytes) < 2
+
+
+@every_loss
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_both_parts_together_do_what_the_formula_says(
+    loss: Loss, count: int, weighted: bool, shuffle: bool, threads: Callable[[int], None]
+) -> None:
+    threads(count)
+    X, y = wide(180)
+    weight = np.random.default_rng(1).uniform(0.0, 3.0, len(y)) if weighted else None
+    steps = learn(SGD(lr=0.01, epochs=2, tol=None, every=1, batch_size=64, shuffle=shuffle), (X, y), loss, weight)
+    assert rows_of_second(64, X)
+    assert rows_of_second(180 - 2 * 64, X)
+    rng = np.random.default_rng(0)
+    orders = [permutation(rng, 180) if shuffle else range(180) for _ in range(2)]
+    expected = reference(X, y, loss, lr=0.01, batch_size=64, orders=orders, l2=1e-3, weight=weight)
+    for step, (w, b) in zip(steps[:-1], expected, strict=True):
+        assert step.weights is not None
+        np.testing.assert_allclose(np.r_[step.weights, step.bias or 0.0], np.r_[w, b], rtol=1e-12, atol=1e-12)
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lr", [0.003, "auto"])
+def test_a_helper_changes_no_bit(loss: Loss, dtype: Any, lr: Any, threads: Callable[[int], None]) -> None:
+    rows = wide(3000, 133, dtype)
+    weight = np.random.default_rng(1).uniform(0.0, 3.0, len(rows[1]))
+    for shuffle in (True, "pieces", False):
+        solver = SGD(lr=lr, epochs=3, tol=None, batch_size=131, shuffle=shuffle, momentum=0.5)
+        runs = []
+        for count in (1, 2):
+            threads(count)
+            runs.append(bits(learn(solver, rows, loss, weight)))
+        assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0003, 0.002, 0.1])
+def test_a_helper_that_is_late_changes_no_bit(
+    seconds: float, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = wide(4000, 150)
+    solver = SGD(lr=0.003, epochs=4, tol=None, batch_size=50, average=True)
+    threads(1)
+    alone = bits(learn(solver, rows, Huber(0.5)))
+    monkeypatch.setattr(module, "aside", lambda: lambda: time.sleep(seconds))
+    threads(2)
+    assert bits(learn(solver, rows, Huber(0.5))) == alone
+
+
+def test_a_helper_that_is_stopped_again_and_again_changes_no_bit(threads: Callable[[int], None]) -> None:
+    """Other threads take its processor away, so that it answers what is no longer asked."""
+    rows = wide(20_000, 200, np.float32)
+    solver = SGD(lr=0.003, epochs=3, tol=None, batch_size=64)
+    threads(1)
+    alone = bits(learn(solver, rows, Squared()))
+    over = threading.Event()
+
+    def disturb() -> None:
+        block = np.ones(200_000)
+        while not over.is_set():
+            block.sort()  # without the interpreter's lock
+
+    others = [threading.Thread(target=disturb) for _ in range(3)]
+    for other in others:
+        other.start()
+    threads(2)
+    try:
+        for _ in range(3):
+            assert bits(learn(solver, rows, Squared())) == alone
+    finally:
+        over.set()
+        for other in others:
+            other.join()
+
+
+def test_what_goes_wrong_in_the_helper_is_not_lost(
+    threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(module, "aside", lambda: fail)
+    threads(2)
+    with pytest.raises(MemoryError, match="no room"):
+        learn(SGD(lr=0.003, epochs=1, tol=None, batch_size=64), wide(5000), Squared())
+
+
+def test_an_interrupt_leaves_no_helper_waiting_and_changes_no_bit(
+    threads: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(2)
+    rows = wide(1000)
+    solver = SGD(lr=0.003, epochs=6, tol=None, batch_size=64)
+    whole = bits(learn(solver, rows, Squared()))[-1]
+    descend = sgd_kernels.descend
+    for at, before in itertools.product((1, 3, 6), (False, True)):
+        calls = itertools.count(1)
+
+        def interrupted(*args: Any, at: int = at, before: bool = before, calls: Any = calls) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                descend(*args)
+                return
+            now = next(calls) == at
+            if not (now and before):
+                descend(*args)
+            if now:
+                raise KeyboardInterrupt
+
+        kept = replace(solver, checkpoint=tmp_path / f"{at}{before}", resume=True)
+        monkeypatch.setattr(module, "descend", interrupted)
+        assert learn(kept, rows, Squared())[-1].status is Status.INTERRUPTED
+        monkeypatch.setattr(module, "descend", descend)
+        assert bits(learn(kept, rows, Squared()))[-1] == whole
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("linnet-helper")]
