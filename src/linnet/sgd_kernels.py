@@ -95,14 +95,7 @@ def _four(
     return loss, (s0 + s1) + (s2 + s3)
 
 
-@njit(
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath={"reassoc", "contract", "nsz"},
-    no_cpython_wrapper=True,
-    no_cfunc_wrapper=True,
-)
+@njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def _part(
     X: Any,
     y: Any,
@@ -117,11 +110,7 @@ def _part(
     work: Any,
     row: int,
 ) -> tuple[float, float]:
-    """Losses and slopes of the rows of a part of a minibatch, added up; work[row] becomes their gradient.
-
-    Both threads, and all parts, go through this one piece of code.
-    """
-    stay_one()  # two copies could be compiled to add up in different orders
+    """Losses and slopes of the rows of a part of a minibatch, added up; work[row] becomes their gradient."""
     n, d = X.shape
     epoch, low, high, beyond, end, run = which
     distant = run > 0
@@ -180,6 +169,33 @@ def _move(
     for j in range(gradient.size):
         velocity[j + 1] = momentum * velocity[j + 1] - share * gradient[j] + l2 * u[j + 1]
         u[j + 1] -= rate * metric[j + 1] * velocity[j + 1]
+
+
+@njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    fastmath={"reassoc", "contract", "nsz"},
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
+def _shared_part(
+    X: Any,
+    y: Any,
+    weight: Any,
+    unit: float,
+    order: Any,
+    which: tuple[int, int, int, int, int, int],
+    centre: Any,
+    bias: float,
+    w: Any,
+    bend: Any,
+    work: Any,
+    row: int,
+) -> tuple[float, float]:
+    """The same, in one place for both threads: copies could be compiled to add up in different orders."""
+    stay_one()
+    return _part(X, y, weight, unit, order, which, centre, bias, w, bend, work, row)
 
 
 @njit(cache=True, nogil=True, inline="always", error_model="numpy")
@@ -263,8 +279,7 @@ def descend(
         trail: (k, 3, d+1), filled with what `start` held, and
         losses: (k,), filled with the sum of the losses met since the mark before.
     """
-    n, d = X.shape
-    (begin, end, size), (first, fall, power) = span, rate
+    (n, d), (begin, end, size), (first, fall, power) = X.shape, span, rate
     w, gradient = work[0, :d], work[1, :d]
     run = 1 + RUN // (d * X.itemsize) if waits(X) else 0  # rows ahead, in order, to ask for; 0 for none
     state = start.copy()
@@ -290,16 +305,18 @@ def descend(
         first_part = epoch, at, middle, stop - middle, end, run
         second_part = epoch, middle, stop, size - (stop - middle), end, run
         if helping:
-            more = _part(X, y, weight, unit, order, second_part, centre, desk[BIAS], w, bend, work, THEIRS)
+            more = _shared_part(X, y, weight, unit, order, second_part, centre, desk[BIAS], w, bend, work, THEIRS)
             answer(desk, ticket, more)
             continue
-        loss, pull = _part(X, y, weight, unit, order, first_part, centre, u[0], w, bend, work, FIRST)
-        if middle < stop:
+        if middle == stop:
+            loss, pull = _part(X, y, weight, unit, order, first_part, centre, u[0], w, bend, work, FIRST)
+        else:
+            loss, pull = _shared_part(X, y, weight, unit, order, first_part, centre, u[0], w, bend, work, FIRST)
             theirs = asked and awaited(desk, ticket, (stop - middle) * d)
             if theirs:
                 more = desk[LOSS], desk[PULL]
             else:
-                more = _part(X, y, weight, unit, order, second_part, centre, u[0], w, bend, work, OWN)
+                more = _shared_part(X, y, weight, unit, order, second_part, centre, u[0], w, bend, work, OWN)
             loss, pull = loss + more[0], pull + more[1]
             _add(work, THEIRS if theirs else OWN, d)
         met += loss
