@@ -28,9 +28,21 @@ from linnet.row_kernels import AHEAD, RUN, ask, ask_next, waits
 FIRST, THEIRS, OWN = np.int64(1), np.int64(2), np.int64(3)
 """Rows of the work space with the gradient of a minibatch's first part, of its second part by another thread, and by
 this one."""
+FAST = {"reassoc", "contract", "nsz"}
+"""What arithmetic may do: add up in another order, fuse products with sums, lose the sign of 0."""
+# inlined once they are compiled: inline="always", which is before that, doubles the time of compiling
+_inner = njit(
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+    fastmath=FAST,
+    forceinline=True,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@_inner
 def _cost(r: float, bend: tuple[float, float, float]) -> tuple[float, float]:
     """Value and slope of a loss at a residual."""
     tilt, steepness, limit = bend
@@ -42,27 +54,11 @@ def _cost(r: float, bend: tuple[float, float, float]) -> tuple[float, float]:
     return value, tilt + (math.copysign(limit, r) if r != 0.0 else 0.0)
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _one(
-    x: Any, y: float, share: float, centre: Any, bias: float, w: Any, bend: Any, work: Any, row: int
-) -> tuple[float, float]:
-    """A row's loss and slope, both times its share in the minibatch; adds slope·(x - centre) to work[row]."""
-    total = w.dtype.type(0.0)
-    for j in range(w.size):
-        total += (x[j] if centre is None else x[j] - centre[j]) * w[j]
-    loss, slope = _cost(y - (bias + total), bend)
-    slope *= share
-    g = w.dtype.type(slope)
-    for j in range(w.size):
-        work[row, j] += g * (x[j] if centre is None else x[j] - centre[j])
-    return share * loss, slope
-
-
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@_inner
 def _four(
     x: tuple[Any, Any, Any, Any], y: Any, share: Any, centre: Any, bias: float, w: Any, bend: Any, work: Any, row: int
 ) -> tuple[float, float]:
-    """The same for four rows, added up."""
+    """Losses and slopes of four rows, by their shares in the minibatch; adds Σ slope·(x - centre) to work[row]."""
     x0, x1, x2, x3 = x
     t0 = t1 = t2 = t3 = w.dtype.type(0.0)
     for j in range(w.size):
@@ -95,7 +91,7 @@ def _four(
     return loss, (s0 + s1) + (s2 + s3)
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@_inner
 def _part(
     X: Any,
     y: Any,
@@ -118,40 +114,34 @@ def _part(
     for j in range(d):
         work[row, j] = 0.0
     loss = pull = 0.0
-    place = low
-    while place + TOGETHER <= high:
+    last = high - 1
+    for place in range(low, high, TOGETHER):
+        # behind the last row comes that row again, with no share in the minibatch
+        p1, p2, p3 = min(place + 1, last), min(place + 2, last), min(place + 3, last)
         if in_order:
-            i0 = place - epoch
-            i1, i2, i3 = i0 + 1, i0 + 2, i0 + 3
+            i0, i1, i2, i3 = place - epoch, p1 - epoch, p2 - epoch, p3 - epoch
             if distant:
                 i = i0 + run + (beyond if place + run >= high else 0)
                 for far in range(i, min(i + TOGETHER, n)):
                     ask_next(X, far)
         else:
-            i0, i1, i2, i3 = order[place], order[place + 1], order[place + 2], order[place + 3]
+            i0, i1, i2, i3 = order[place], order[p1], order[p2], order[p3]
             if distant:
                 i = place + AHEAD + (beyond if place + AHEAD >= high else 0)
                 for far in range(i, min(i + TOGETHER, end)):
                     ask(X, order[far])
-        share = (
-            (unit * weight[i0], unit * weight[i1], unit * weight[i2], unit * weight[i3])
-            if weighted
-            else (1.0, 1.0, 1.0, 1.0)
-        )
+        s0, s1, s2, s3 = 1.0, float(p1 - place), float(p2 - p1), float(p3 - p2)
+        if weighted:
+            s0, s1 = s0 * unit * weight[i0], s1 * unit * weight[i1]
+            s2, s3 = s2 * unit * weight[i2], s3 * unit * weight[i3]
         rows, targets = (X[i0], X[i1], X[i2], X[i3]), (y[i0], y[i1], y[i2], y[i3])
-        cost, slope = _four(rows, targets, share, centre, bias, w, bend, work, row)
-        loss += cost
-        pull += slope
-        place += TOGETHER
-    for last in range(place, high):
-        i = last - epoch if in_order else order[last]
-        cost, slope = _one(X[i], y[i], unit * weight[i] if weighted else 1.0, centre, bias, w, bend, work, row)
+        cost, slope = _four(rows, targets, (s0, s1, s2, s3), centre, bias, w, bend, work, row)
         loss += cost
         pull += slope
     return loss, pull
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@_inner
 def _move(
     u: Any,
     velocity: Any,
@@ -175,7 +165,7 @@ def _move(
     cache=True,
     nogil=True,
     error_model="numpy",
-    fastmath={"reassoc", "contract", "nsz"},
+    fastmath=FAST,
     no_cpython_wrapper=True,
     no_cfunc_wrapper=True,
 )
@@ -198,27 +188,27 @@ def _shared_part(
     return _part(X, y, weight, unit, order, which, centre, bias, w, bend, work, row)
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@_inner
 def _average(mean: Any, u: Any, share: float) -> None:
     """Move a mean by its share towards u."""
     for j in range(u.size):
         mean[j] += share * (u[j] - mean[j])
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@_inner
 def _add(work: Any, row: int, d: int) -> None:
     for j in range(d):
         work[FIRST, j] += work[row, j]
 
 
-@njit(cache=True, nogil=True, inline="always", error_model="numpy")
+@_inner
 def _copy(state: Any, to: Any) -> None:
     for i in range(3):  # an assignment of arrays takes two seconds to compile
         for j in range(state.shape[1]):
             to[i, j] = state[i, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def descend(
     X: Any,
     y: Any,
@@ -332,7 +322,7 @@ def descend(
             k += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def excess(
     u: Any,
     optimum: Any,
