@@ -38,6 +38,15 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WINDOW", 10_000)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _what_was_there_before() -> Iterator[None]:
+    """Is not looked through again after each test, which took longer than all tests of this file."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     """No thread outlives a test, and no file that it opened."""
