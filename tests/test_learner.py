@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status, Step, sgd_kernels
-from linnet.desk_kernels import LATE, SHARED, TOGETHER, rows_of_second
+from linnet.desk_kernels import ASKED, BIAS, DONE, GRACE, LATE, OVER, SHARED, TOGETHER, ask_for, rows_of_second
 from linnet.solvers import learner as module
 from linnet.sources.arrays import ArraySource
 from reference_sgd import permutation, reference
@@ -57,6 +57,27 @@ def test_a_minibatch_has_a_rows_of_second_where_that_is_worth_it() -> None:
                 assert second == 0
             else:  # half, but for what the first thread does until the second one has begun
                 assert -8 < 2 * second - (rows - LATE / X.nbytes) < 2
+
+
+def test_a_helper_is_asked_when_it_is_back_and_let_go_when_it_is_mostly_away() -> None:
+    nobody = module.EMPTY.copy()
+    assert ask_for(nobody, 64, 0.5, 0.0) == 0.0
+    assert np.array_equal(nobody, module.EMPTY)
+    desk = module.EMPTY.copy()
+    desk[DONE] = 0.0
+    ticket = ask_for(desk, 64, 0.5, 0.0)
+    assert (ticket, desk[ASKED], desk[BIAS]) == (65.0, 65.0, 0.5)
+    assert ask_for(desk, 128, 0.25, ticket) == ticket
+    assert (desk[ASKED], desk[BIAS]) == (65.0, 0.5)  # which the helper may still be reading
+    for at in range(192, 64 * GRACE, 64):  # away for every fifth
+        desk[DONE] = ticket if at // 64 % 5 else -0.5 + ticket
+        ticket = ask_for(desk, at, 0.5, ticket)
+    assert not desk[OVER]
+    for at in range(0, 64 * GRACE, 64):
+        assert ask_for(desk, at, 0.5, -7.0) == -7.0
+    assert desk[OVER]
+    desk[DONE] = ticket
+    assert ask_for(desk, 64, 0.5, ticket) == ticket
 
 
 @every_loss

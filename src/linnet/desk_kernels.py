@@ -14,8 +14,11 @@ the weights lie elsewhere."""
 DONE, LOSS, PULL = 16, 17, 18
 """The same of the minibatch whose second part is done, 0 for none, negative while nobody helps; its losses and slopes;
 far enough away, since another thread writes there."""
-OVER = 32
-"""Whether there is nothing more to do."""
+OVER, OFFERED, MISSED = 32, 33, 34
+"""Whether there is nothing more to do; how many second parts the first thread had since somebody helps, and for how
+many of them the other one was still away."""
+GRACE = 256
+"""Second parts after which a helper that was away for a quarter of them is let go: other work needs its processor."""
 PLACES = 48
 APART = 128
 """Bytes between what different threads write: where they share a cache line, or two that are fetched together, each
@@ -78,8 +81,20 @@ def rows_of_second(rows: int, X: Any) -> int:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def ask_for(desk: Any, at: int, bias: float) -> float:
-    """Ask for the second part of the minibatch that begins at a place; the ticket by which it is known."""
+def ask_for(desk: Any, at: int, bias: float, ticket: float) -> float:
+    """Ask for the second part of the minibatch that begins at a place; the ticket by which it is known.
+
+    That stays the old one where nobody helps, or the helper has not come back with the old one yet.
+    """
+    done = found(desk, DONE)
+    if done < 0.0 or desk[OVER] != 0.0:
+        return ticket
+    desk[OFFERED] += 1.0
+    if done != ticket:
+        desk[MISSED] += 1.0
+        if desk[OFFERED] >= GRACE and 4.0 * desk[MISSED] > desk[OFFERED]:
+            put(desk, OVER, 1.0)
+        return ticket
     desk[BIAS] = bias
     put(desk, ASKED, at + 1.0)
     return at + 1.0

@@ -17,7 +17,6 @@ from linnet.desk_kernels import (
     answer,
     ask_for,
     awaited,
-    found,
     next_ticket,
     put,
     rows_of_second,
@@ -290,8 +289,8 @@ def descend(
         if not helping:
             for j in range(d):
                 w[j] = u[j + 1]
-            if middle < stop and found(desk, DONE) == ticket:
-                asked, ticket = True, ask_for(desk, at, u[0])
+            before, ticket = ticket, ask_for(desk, at, u[0], ticket) if middle < stop else ticket
+            asked = ticket != before
         first_part = epoch, at, middle, stop - middle, end, run
         second_part = epoch, middle, stop, size - (stop - middle), end, run
         if helping:
