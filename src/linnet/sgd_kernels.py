@@ -140,6 +140,13 @@ def _part(
     return loss, pull
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _shared_part(*part: Any) -> tuple[float, float]:
+    """`_part`, in one place for both threads: copies could be compiled to add up in different orders."""
+    stay_one()
+    return _part(*part)
+
+
 @_inner
 def _move(
     u: Any,
@@ -158,33 +165,6 @@ def _move(
     for j in range(gradient.size):
         velocity[j + 1] = momentum * velocity[j + 1] - share * gradient[j] + l2 * u[j + 1]
         u[j + 1] -= rate * metric[j + 1] * velocity[j + 1]
-
-
-@njit(
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath=FAST,
-    no_cpython_wrapper=True,
-    no_cfunc_wrapper=True,
-)
-def _shared_part(
-    X: Any,
-    y: Any,
-    weight: Any,
-    unit: float,
-    order: Any,
-    which: tuple[int, int, int, int, int, int],
-    centre: Any,
-    bias: float,
-    w: Any,
-    bend: Any,
-    work: Any,
-    row: int,
-) -> tuple[float, float]:
-    """The same, in one place for both threads: copies could be compiled to add up in different orders."""
-    stay_one()
-    return _part(X, y, weight, unit, order, which, centre, bias, w, bend, work, row)
 
 
 @_inner
@@ -269,7 +249,7 @@ def descend(
         losses: (k,), filled with the sum of the losses met since the mark before.
     """
     (n, d), (begin, end, size), (first, fall, power) = X.shape, span, rate
-    w, gradient = work[0, :d], work[1, :d]
+    w, gradient = work[0, :d], work[FIRST, :d]
     run = 1 + RUN // (d * X.itemsize) if waits(X) else 0  # rows ahead, in order, to ask for; 0 for none
     state = start.copy()
     u, velocity, mean = state[0], state[1], state[2]

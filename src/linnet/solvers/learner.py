@@ -27,8 +27,6 @@ LONG = 1 << 22
 SETTLE = 8
 """Epochs from which on a learning rate of our own falls: where minibatches differ, a constant one leaves even averaged
 weights off the optimum, by its size. It falls with their square root, and faster, where slopes do not become small."""
-
-
 EMPTY = np.zeros(PLACES)
 """A desk at which nobody helps."""
 EMPTY[DONE] = -1.0
