@@ -17,8 +17,8 @@ help: ## list the targets
 demo: $(BASE) ## fit the Palmer penguins, print the table, write the model and a figure
 	$(BIN)/linnet demo
 
-test: $(DEV) ## run the tests; ARGS="-k word" selects some
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## run the tests, on every processor; ARGS="-k word" selects some
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(DEV) ## lint, formatting and types
 	$(BIN)/ruff check
