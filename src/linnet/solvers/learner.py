@@ -84,8 +84,7 @@ class Learner:
             self.fall = (solver.decay / per_epoch, 1.0)
         elif auto and not (per_epoch == 1 and squared):  # gradients that do not vanish at the optimum
             self.fall = (1.0 / (SETTLE * per_epoch), 0.5 if squared else 0.75)
-        assert objective.loss.bend is not None
-        self._bend = objective.loss.bend
+        self._bend = None if squared else objective.loss.bend
         self._unit = n / spool.weight_total
         self._pull = float(solver.momentum), float(objective.l2)
         self._work = np.empty((4, d + 2 * APART // spool.dtype.itemsize), spool.dtype)
