@@ -102,7 +102,7 @@ def test_demo_finds_the_penguins_and_learns_them(run: Any, tmp_path: Path, monke
         assert row[2:4] == [f"{weight:.3f}", f"{error:.3f}"]
         assert abs(float(row[1]) - weight) <= 0.05 * error
         assert abs(float(row[4])) <= 0.05
-    assert "Learned: every weight is within 5 % of its standard error" in learned
+    assert "Learned: each weight is within 5 % of a classical standard error" in learned
     files = ["penguins-model.json", "penguins-weights.png", "penguins-loss.png"]
     assert outcome.out.endswith("\nModel:   {}\nFigures: {}\n         {}\n".format(*files))
     assert names_in(tmp_path) == sorted(files)

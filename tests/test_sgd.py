@@ -269,7 +269,7 @@ def test_dependent_columns_still_end_at_the_smallest_weights() -> None:
     X, y = table()
     X = np.column_stack([X, 2 * X[:, 0] + 1])
     fit, exact = linnet.fit(X, y, solver="sgd"), linnet.fit(X, y)
-    assert fit.status is Status.CONVERGED
+    assert fit.status is Status.PREDICTS
     assert any("not separately identifiable" in note for note in fit.notes)
     np.testing.assert_allclose(fit.predict(X), exact.predict(X), atol=0.1)
     np.testing.assert_allclose(fit.weights, exact.weights, atol=0.05)

@@ -102,7 +102,8 @@ R²           0.89267                  residual sd         0.91066
 adjusted R²  0.88810                  degrees of freedom  47
 F            195.45 (p <0.001)        condition number    12.50
 
-Learned: every weight is within 5 % of its standard error of the exact one.
+Learned: each weight is within 5 % of a classical standard error of its exact
+value.
 • Rows lay in order.
 """
 

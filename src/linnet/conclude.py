@@ -118,7 +118,7 @@ def conclude(
             *_notes(judged, design.names, objective),
             *(assessment.notes if assessment is not None else ()),
             *(_bend(objective.loss, assessment.robust_scale) if assessment is not None else ()),
-            *(_farthest(last, optimum, uncertainty, design.names) if optimum is not None else ()),
+            *_farthest(last, exact, uncertainty, design.names, "" if optimum is not None else errors),
             *last.notes,
         ),
         solver=solver,
@@ -162,17 +162,24 @@ def _bend(loss: Loss, spread: float) -> Iterator[str]:
         )
 
 
-def _farthest(last: Step, optimum: Step, uncertainty: Uncertainty | None, names: tuple[str, ...]) -> Iterator[str]:
-    """Which learned weight is farthest from its optimum, if that is more than small beside its standard error."""
-    if uncertainty is None:
+def _farthest(
+    last: Step, exact: Float64s | None, uncertainty: Uncertainty | None, names: tuple[str, ...], errors: str
+) -> Iterator[str]:
+    """Which learned weight is farthest from its optimum, if that is more than small beside its standard error.
+
+    With squared loss that is said elsewhere, unless these are other `errors` than those that ended the run.
+    """
+    told = errors in ("classical", "none") or (errors != "" and last.status is not Status.CONVERGED)
+    if told or exact is None or uncertainty is None:
         return
     sd = np.r_[uncertainty.sd[0], uncertainty.sd[2:]]
-    away = np.abs(_coefficients(last) - _coefficients(optimum))
+    away = np.abs(_coefficients(last) - exact)
     far: Float64s = np.divide(away, sd, out=np.zeros_like(sd), where=sd > 0)
     worst = int(np.argmax(far))
     if far[worst] > CLOSE:
         name = f"`{names[worst - 1]}`" if worst else "the intercept"
-        yield f"{name} is {far[worst]:.2g} standard errors from its exact value"
+        kind = f"{errors} " if errors else ""
+        yield f"{name} is {far[worst]:.2g} {kind}standard errors from its exact value"
 
 
 def _ratio(a: float, b: float) -> float:
@@ -217,7 +224,9 @@ def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objecti
     if len(solution.dependencies) > SHOWN:
         yield f"and {len(solution.dependencies) - SHOWN:,} more columns are not separately identifiable"
     if not solution.df_residual > 0:
-        yield f"{solution.equations.n:,} rows leave nothing to estimate standard errors from: add rows or drop features"
+        n = solution.equations.n
+        rows = "one row leaves" if n == 1 else f"{n:,} rows leave"
+        yield f"{rows} nothing to estimate standard errors from: add rows or drop features"
     if objective.l2:
         yield "l2 pulls the weights towards 0: standard errors tell their spread, not that bias"
 

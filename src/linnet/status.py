@@ -32,10 +32,18 @@ class Status(Enum):
         "upper bound. Rescale columns of wild sizes, or drop ones that are nearly reproduced by others"
     )
 
-    CONVERGED = "learned: every weight is within 5 % of its standard error of the exact one"
+    CONVERGED = "learned: each weight is within 5 % of a classical standard error of its exact value"
+    AGREES = (
+        "learned: the weights agree with the exact ones to seven digits of the target's spread, or as far as rounding "
+        "lets them; standard errors to compare that with are missing, 0 or smaller"
+    )
+    PREDICTS = (
+        "learned: predictions agree with the exact ones. Not every weight can be told from the others. Drop a column "
+        "named below, or add rows that tell them apart"
+    )
     STEADY = (
         "learned: the weights have come to rest. They moved by less than 5 % of a least-squares standard error over "
-        "the latter half of the epochs; the note below says how far the optimum is, where it could be found"
+        "the latter half of the epochs. Where the optimum could be found, the distance from it is in the table"
     )
     RAN = "learned: all epochs were run, as asked"
     STOPPED = (

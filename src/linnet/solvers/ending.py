@@ -11,7 +11,7 @@ from linnet.block import Block, Float64s
 from linnet.moments import PARALLEL, in_chunks
 from linnet.objective import residual
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import CLOSE, SAMPLE, survey_of
+from linnet.solvers.survey import SAMPLE, survey_of
 from linnet.status import Status
 
 if TYPE_CHECKING:
@@ -97,12 +97,16 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         limit = f"gradient descent{of} is stable up to {stable:.3g} (2/λ), and small minibatches need less"
         yield f"learning rate {place.rate:.3g}: {limit}" + (f"; {why}" if why else "")
     elif status in (Status.STOPPED, Status.RAN) and survey.optimum is not None:
-        far = np.abs(u - survey.optimum) / survey.tolerance
+        away = np.abs(u - survey.optimum)
+        far = away / survey.tolerance
         worst = int(np.argmax(far))
         if far[worst] > 1:
-            yield f"{names[worst]} is {far[worst] * CLOSE:.2g} standard errors from its exact value{_hindrance(run)}"
+            sd = survey.sd[worst]
+            distance = f"{away[worst] / sd:.2g} standard errors" if sd > 0 else f"{away[worst]:.2g}"
+            yield f"{names[worst]} is {distance} from its exact value{_hindrance(run)}"
     if run.retries:
-        yield f"the learning rate was lowered {run.retries} times, to {place.rate:.3g}: some rows are far out"
+        times = "once" if run.retries == 1 else f"{run.retries} times"
+        yield f"the learning rate was lowered {times}, to {place.rate:.3g}: some rows are far out"
     if run.rows.ordered and run.solver.shuffle is not True:
         yield "rows that lie together are alike: without a whole shuffle (shuffle=True) weights stay farther off"
     elif run.rows.ordered and run.spool.on_disk:
@@ -115,6 +119,9 @@ def _hindrance(run: Run) -> str:
     """What keeps a run from coming nearer, if it lies in the rows."""
     survey = run.survey
     assert survey is not None
+    if run.solver.lr != "auto" and (why := survey.blame(run.names)):
+        stable = survey.stable_rate(run.spool.sample(SAMPLE))
+        return f'; learning rates are stable up to {stable:.3g}: {why}, or use lr="auto"'
     if survey.solution is not None and survey.solution.condition > CROSSED:
         return f"; columns that nearly depend on each other slow it (condition number {survey.solution.condition:.3g})"
     if run.solver.lr == "auto" and survey.outlying(run.spool.sample(SAMPLE)) > FAR_OUT:

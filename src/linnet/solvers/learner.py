@@ -94,13 +94,16 @@ class Learner:
         """Where a run begins."""
         state = np.zeros((3, self._d + 1))
         state[0] = solver.first(self._d, rng)
+        rate = solver.lr
         if self.offset is not None:
             state[0, 0] += self.offset.astype(np.float64) @ state[0, 1:]
-        state[2] = state[0]
-        rate = solver.lr
         if rate == "auto":
-            assert rows.survey is not None
-            rate = rows.survey.rate(self.size, rows.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
+            survey = rows.survey
+            assert survey is not None
+            rate = survey.rate(self.size, rows.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
+            if solver.start is None:  # bounded slopes would take for ever to a target that lies far from 0
+                state[0, 0] = survey.centre[-1]
+        state[2] = state[0]
         return Place(0, 0, solver.done, state, float(rate))
 
     def through(self, leg: Leg, place: Place, met: float, marks: list[int]) -> tuple[Float64s, list[float]]:

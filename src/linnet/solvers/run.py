@@ -246,7 +246,7 @@ class Run:
         if self.solver.tol is None or self.survey is None:
             return None
         if self.survey.optimum is not None:
-            return Status.CONVERGED if near else None
+            return self.survey.reached if near else None
         epoch, before = self.anchor or (0, np.zeros_like(at))
         if self.place.epoch < 2 * max(epoch, 2):
             return None

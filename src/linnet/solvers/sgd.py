@@ -34,7 +34,8 @@ class SGD(Solver):
 
     Attributes:
         lr: learning rate; "auto" standardises the columns internally and takes it from the largest eigenvalue, with
-            weights averaged over late steps and still reported in their own units.
+            weights averaged over late steps and still reported in their own units; learning then starts from the
+            target's mean.
         batch_size: rows in a minibatch; the last of an epoch may be shorter.
         epochs: passes over the rows, at most; None: 20, and with a tolerance as many more as few rows allow.
         momentum: share of the last step's velocity that is kept, at least 0 and below 1.
@@ -42,7 +43,7 @@ class SGD(Solver):
         schedule: "constant", or "inverse-time": lr / (1 + decay·k), with k the epochs done, counted by steps.
         shuffle: True visits the rows in a fresh random order each epoch; "pieces" visits pieces of 64 rows so, which is
             faster; False takes rows as they come.
-        init: weights to start from: "zeros", or "normal" for N(0, 0.01²); the bias starts at 0.
+        init: weights to start from: "zeros", or "normal" for N(0, 0.01²); the bias starts at 0, but see `lr`.
         seed: of all that is random.
         tol: "auto" stops once every weight is within 5 % of its standard error of the exact one, which squared loss
             makes known; for other losses once weights move less than that over half of the epochs. None runs them

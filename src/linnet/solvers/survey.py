@@ -21,6 +21,7 @@ from linnet.solvers.exact import holds
 from linnet.solvers.solver import Step
 from linnet.sources.source import Source
 from linnet.sources.spool import Spool
+from linnet.status import Status
 
 if TYPE_CHECKING:
     from linnet.solvers.sgd import SGD
@@ -29,8 +30,11 @@ WIDEST = 4096
 """Features beyond which no Moments are taken: d² numbers would not fit beside the rows."""
 CLOSE = 0.05
 """Optimisation error, in standard errors, that nobody who reads the standard errors would notice."""
-RESOLUTION = 1e-7
-"""Error of a weight, in standardised units, that is small where there is no standard error to compare it with."""
+RESOLUTION = 1e-9
+"""Error of a weight, in standardised units, that is small where there is no standard error to compare it with,"""
+ROUNDING = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float64): 2.0**-44}
+"""and that no run can undercut, by the type of the features."""
+TINY = float(np.finfo(np.float64).tiny)
 SAMPLE = 2048
 """Rows that a learning rate is judged by."""
 NEIGHBOURS = 64
@@ -46,6 +50,7 @@ class Tally:
 
     def __init__(self, features: int) -> None:
         self.features = features
+        self.rounding = 0.0
         self.moments: Float64Moments | None = None
         self._shift = np.zeros(features + 1)
         self._sums = np.zeros((2, features + 1))
@@ -54,6 +59,7 @@ class Tally:
 
     def add(self, block: Block) -> bool:
         """Add a block's rows; False when a sum is not finite."""
+        self.rounding = ROUNDING[block.X.dtype]
         if self.features <= WIDEST:
             shift = None if self.moments is None else self.moments.shift
             part = Float64Moments.of(block, shift=shift)
@@ -82,7 +88,8 @@ class Tally:
         if moments is not None:
             solution = moments.solve(objective.l2, objective.intercept)
             equations = solution.equations
-            return Survey(equations.n, equations.total, solution.centre, solution.scale, objective, moments, solution)
+            known = solution.centre, solution.scale, objective, moments, solution
+            return Survey(equations.n, equations.total, *known, self.rounding)
         if not self._n:
             raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
         mean, square = self._sums / self._total
@@ -106,6 +113,7 @@ class Survey:
         objective: what is to be lowered.
         moments: of all rows; None where there are too many features for them.
         solution: the least-squares solution; None likewise.
+        rounding: error of a weight, in standardised units, that comes from the arithmetic of learning.
     """
 
     n: int
@@ -115,6 +123,7 @@ class Survey:
     objective: Objective
     moments: Moments | None = None
     solution: Solution | None = None
+    rounding: float = ROUNDING[np.dtype(np.float64)]
 
     @cached_property
     def lowest(self) -> float:
@@ -141,21 +150,44 @@ class Survey:
         return _joined(float(self.objective.intercept), inverse)
 
     @cached_property
+    def sd(self) -> Float64s:
+        """Classical standard errors of the least-squares [bias, weights], 0 where there are none, (d+1,)."""
+        uncertainty = None if self.solution is None else self.solution.uncertainty
+        return np.zeros_like(self.scale) if uncertainty is None else _joined(uncertainty.sd[0], uncertainty.sd[2:])
+
+    @property
+    def _resolution(self) -> float:
+        """Error of a standardised weight that is small where there is no standard error, in units of the target."""
+        return max(RESOLUTION, self.rounding) * float(self.scale[-1])
+
+    @cached_property
     def tolerance(self) -> Float64s:
-        """Optimisation error of [bias, weights] that is small beside their standard errors, (d+1,)."""
-        scale = self.scale
-        tolerance = np.full(scale.size, math.inf)
-        if self.objective.intercept:
-            tolerance[0] = RESOLUTION * (scale[-1] + abs(self.centre[-1]))
-        np.divide(RESOLUTION * scale[-1], scale[:-1], out=tolerance[1:], where=scale[:-1] > 0)
-        solution = self.solution
-        uncertainty = None if solution is None else solution.uncertainty
-        if uncertainty is not None and solution is not None:
-            sd = uncertainty.sd
-            np.maximum(tolerance, CLOSE * _joined(sd[0], sd[2:]), out=tolerance)
-            if solution.dependencies:
-                tolerance[_joined(solution.bias_identified, solution.identified) == 0] = math.inf
+        """Optimisation error of [bias, weights] that is small beside their standard errors, (d+1,).
+
+        Where there is none, or rounding hides it, that is small beside the target's spread and size.
+        """
+        unit, sd, solution = _joined(float(self.objective.intercept), self.scale[:-1]), self.sd, self.solution
+        spread, size = float(self.scale[-1]), abs(float(self.centre[-1]))
+        tolerance = np.full(unit.size, self._resolution + ROUNDING[np.dtype(np.float64)] * size + TINY)
+        least = np.full(unit.size, self.rounding * spread + ROUNDING[np.dtype(np.float64)] * size)
+        if solution is not None:
+            least[0] += ROUNDING[np.dtype(np.float64)] * float(np.abs(solution.weights) @ np.abs(self.centre[:-1]))
+        np.maximum(CLOSE * sd * unit, least, out=tolerance, where=sd > 0)
+        np.divide(tolerance, unit, out=tolerance, where=unit > 0)
+        tolerance[unit == 0] = math.inf
+        if solution is not None and solution.dependencies:
+            tolerance[_joined(solution.bias_identified, solution.identified) == 0] = math.inf
         return tolerance
+
+    @cached_property
+    def reached(self) -> Status:
+        """How a run ends that has come near the optimum, as far as its tolerance tells."""
+        assert self.solution is not None
+        if self.solution.dependencies:
+            return Status.PREDICTS
+        finite = np.isfinite(self.tolerance)
+        told = (self.sd > 0) & (self.tolerance <= CLOSE * self.sd * (1 + 1e-9))
+        return Status.CONVERGED if told[finite].all() else Status.AGREES
 
     def look(self, u: Float64s) -> tuple[float, bool]:
         """By how much the objective with squared loss lies above its minimum, at [bias, weights], (d+1,).
@@ -182,7 +214,7 @@ class Survey:
         """Whether weights that cannot be told apart, and have no tolerance, predict as the optimum does."""
         assert self.solution is not None
         noise = self.solution.residual_sd
-        least = (RESOLUTION * self.scale[-1]) ** 2
+        least = self._resolution**2
         if noise > 0:
             least = max(least, (CLOSE * noise) ** 2 * (self.solution.rank + 1) / self.n)
         return bool(2.0 * excess <= least)
@@ -207,7 +239,7 @@ class Survey:
             largest = _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight)
         else:
             largest = self.solution.equations.largest_eigenvalue(scale, self.objective.l2)
-        rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, np.finfo(np.float64).tiny)
+        rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, TINY)
         assert self.objective.loss.bend is not None
         _, steepness, limit = self.objective.loss.bend
         return rate if math.isinf(limit) else rate * max(1.0 / steepness, self.spread(sample) / limit)
@@ -216,9 +248,9 @@ class Survey:
         """Σ w²·‖z‖⁴ / Σ w·‖z‖² over a sample, in standardised units, with row weights of mean 1."""
         square = np.square(sample.X - self.centre[:-1]) @ self.metric[1:] + self.metric[0]
         if sample.weight is None:
-            return float(square @ square / max(square.sum(), np.finfo(np.float64).tiny))
+            return float(square @ square / max(square.sum(), TINY))
         share = sample.weight * (self.n / self.total) * square
-        return float(share @ share / max(share.sum(), np.finfo(np.float64).tiny))
+        return float(share @ share / max(share.sum(), TINY))
 
     def outlying(self, sample: Block) -> float:
         """How many times larger `_fourth` is than if every row were as far from the centre: 1 to 3 is usual."""
@@ -241,7 +273,7 @@ class Survey:
             return self.moments.stable_rate(self.objective.l2, self.objective.intercept)
         unit = _joined(float(self.objective.intercept), np.ones(self.scale.size - 1))
         with np.errstate(over="ignore"):
-            return 2.0 / max(_largest_of_rows(unit, sample.X, sample.weight), np.finfo(np.float64).tiny)
+            return 2.0 / max(_largest_of_rows(unit, sample.X, sample.weight), TINY)
 
     def blame(self, names: Sequence[str]) -> str:
         """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
