@@ -15,7 +15,6 @@ import torch
 
 import linnet
 from linnet import figures, scratch
-from linnet.scratch import permutations
 
 # %% [markdown]
 # ## The data
@@ -74,7 +73,7 @@ def sgd(parameters, lr, batch_size):
 # ## The loop
 #
 # Three epochs: each row is seen three times, in an order that is drawn anew. The weights start near zero, the bias at
-# zero. (`permutations` does what NumPy's `permutation` does, faster.)
+# zero. (`shuffled` does what NumPy's `permutation` does, faster.)
 
 # %%
 random = np.random.default_rng(0)
@@ -83,7 +82,7 @@ b = torch.zeros(1, dtype=torch.float64, requires_grad=True)
 
 losses = []
 for epoch in range(1, 4):
-    for X_part, y_part in minibatches(X, y, 10, torch.tensor(permutations(1_000, random)[0])):
+    for X_part, y_part in minibatches(X, y, 10, torch.tensor(scratch.shuffled(1_000, random))):
         squared_loss(linreg(X_part, w, b), y_part).sum().backward()
         sgd([w, b], lr=0.03, batch_size=len(X_part))
     with torch.no_grad():
@@ -104,6 +103,8 @@ for epoch, (theirs, ours) in enumerate(zip(published, losses, strict=True), star
     print(f"mean loss after epoch {epoch}    {theirs:12.6f}{ours:12.6f}")
 for name, theirs, ours in zip(("b", "w1", "w2"), (4.2003, 1.9994, -3.4001), by_hand, strict=True):
     print(f"{name:26}{theirs:12.4f}{ours:12.4f}")
+for name, true, theirs, ours in zip(("b", "w1", "w2"), (B, *W), (-0.0003, 0.0006, 0.0001), by_hand, strict=True):
+    print(f"{'true minus learned ' + name:26}{theirs:12.4f}{true - ours:12.4f}")
 
 assert 0.01 < losses[0] < 0.08
 assert 4.3e-5 < losses[2] < 5.7e-5
@@ -122,6 +123,16 @@ assert np.allclose(by_hand, [B, *W], atol=0.002)
 first = (y**2).mean().item() / 2
 print(f"start {first:.2f}; predicted after epoch 1: {first * 0.97**200:.4f}; in the end: {NOISE**2 / 2:.6f}")
 assert 0.3 < losses[0] / (first * 0.97**200) < 3
+
+# %% [markdown]
+# ⚠ The program that this comes from has a comment beside its data: noise "0 to 0.001". **Symptom:** a loss that ends
+# about a hundred times higher than such noise would allow, however long one trains. **Remedy:** believe the loss. Where
+# it ends is half the variance of the noise, so the published 0.000048 says what the standard deviation was.
+
+# %%
+print(f"noise of 0.001 would end at {0.001**2 / 2:.7f}; an end at 0.000048 is noise of {np.sqrt(2 * published[2]):.4f}")
+assert published[2] > 90 * 0.001**2 / 2
+assert abs(np.sqrt(2 * published[2]) / NOISE - 1) < 0.05
 
 # %% [markdown]
 # ## The same from `linnet.scratch` and from `linnet.SGD`
@@ -150,9 +161,12 @@ compiled = list(linnet.SGD(epochs=3, every=1, **textbook).steps(objective, sourc
 assert np.allclose([s.weights for s in compiled], [s.weights for s in steps], rtol=1e-12)
 assert np.allclose([s.bias for s in compiled], [s.bias for s in steps], rtol=1e-12)
 
-figures.loss_curve(compiled)
+plt.figure(figures.loss_curve(compiled))
+plt.show()
 
 # %% [markdown]
+# (`linnet.figures` makes figures that no window knows of. `plt.figure` takes one in, and `plt.show` shows it.)
+#
 # The straight part on the logarithmic scale is the 0.97 per step. Then the noise takes over: batches differ, and no
 # correction helps.
 
@@ -177,10 +191,11 @@ assert 1 <= losses[4] / exact.objective < 1.03
 # %% [markdown]
 # ## Reading a gradient
 #
-# What does `.grad` hold? One number for each weight: by how much the loss grows if this weight grows by one. For the
-# squared loss it can be written down: the mean of −r·x, where r is the residual.
+# What does `.grad` hold? One number for each weight, the slope: by how much the loss grows per unit, if this weight
+# grows by very little. For the squared loss it can be written down: the mean of −r·x, where r is the residual.
 
 # %%
+torch.manual_seed(0)
 net = torch.nn.Linear(2, 1, dtype=torch.float64)
 assert net.weight.grad is None  # before the first backward there is none
 rows = slice(0, 10)
@@ -194,6 +209,18 @@ print("mean of -r·x   ", expected.numpy())
 print("net.bias.grad  ", net.bias.grad.numpy(), " mean of -r", -r.mean().item())
 assert torch.allclose(net.weight.grad[0], expected, rtol=1e-12)
 assert torch.allclose(net.bias.grad, -r.mean(), rtol=1e-12)
+
+# %% [markdown]
+# "Very little" matters, since the loss bends. Move the first weight and see:
+
+# %%
+with torch.no_grad():
+    here = squared_loss(net(X[rows]), y[rows]).mean().item()
+    for much in (1.0, 0.1, 0.001, 0.00001):
+        u = net.weight[0] + torch.tensor([much, 0.0], dtype=torch.float64)
+        slope = (squared_loss(linreg(X[rows], u, net.bias), y[rows]).mean().item() - here) / much
+        print(f"{much:8}: the loss grows by {slope:.4f} per unit; the gradient is {net.weight.grad[0, 0].item():.4f}")
+assert abs(slope - net.weight.grad[0, 0].item()) < 1e-4
 
 # %% [markdown]
 # ⚠ A second `backward` does not replace the gradient, it adds to it. **Symptom:** the gradient doubles, the steps grow,
@@ -216,7 +243,8 @@ for label, run in zip(starts, runs, strict=True):
     print(f"from {label:10} w = {run[-1].weights.round(4)}, b = {run[-1].bias:.4f}")
     assert np.allclose([run[-1].bias, *run[-1].weights], [B, *W], atol=0.002)
 
-figures.path(runs, data.X, data.y, labels=list(starts))
+plt.figure(figures.path(runs, data.X, data.y, labels=list(starts)))
+plt.show()
 
 # %% [markdown]
 # With a hidden layer it is different. Below, four hidden units feed one output. If all weights are zero, the hidden
@@ -225,7 +253,7 @@ figures.path(runs, data.X, data.y, labels=list(starts))
 
 # %%
 def learn_hidden(start, steps=200):
-    """A layer of four tanh units and an output, every weight at `start`; the weights of the units afterwards."""
+    """Four tanh units and an output, all weights and biases at `start`; the weights and bias of each layer, learned."""
     net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
     for parameter in net.parameters():
         torch.nn.init.constant_(parameter, start)
@@ -234,19 +262,26 @@ def learn_hidden(start, steps=200):
         optimiser.zero_grad()
         squared_loss(net(X[:100]), y[:100]).mean().backward()
         optimiser.step()
-    return net[0].weight.detach().numpy()
+    return [parameter.detach().numpy() for parameter in net.parameters()]
 
 
-from_zero, from_half = learn_hidden(0.0), learn_hidden(0.5)
-print("hidden weights from 0:\n", from_zero)
-print("hidden weights from 0.5:\n", from_half.round(4))
-assert (from_zero == 0).all()
-assert np.allclose(from_half, from_half[0])
-assert not np.allclose(from_half[0], 0.5)
+hidden, hidden_bias, outer, bias = learn_hidden(0.0)
+print(f"from 0: hidden weights\n{hidden}\noutput's weights {outer[0]}, its bias {bias[0]:.3f}")
+print(f"mean of y over these rows: {y[:100].mean():.3f}")
+assert not hidden.any()
+assert not hidden_bias.any()
+assert not outer.any()
+assert np.isclose(bias[0], y[:100].mean(), rtol=1e-3)
+
+hidden = learn_hidden(0.5)[0]
+print(f"from 0.5: hidden weights\n{hidden.round(4)}")
+assert np.allclose(hidden, hidden[0])
+assert not np.allclose(hidden[0], 0.5)
 
 # %% [markdown]
-# **Symptom:** from zero nothing moves at all; from any other common value the units move, but all in the same way:
-# four units that count as one. **Remedy:** start hidden layers at random. That is what breaks the tie.
+# **Symptom:** from zero only the output's bias moves, to the mean of y, the best that can be done without looking at
+# the features. From any other common value the units move, but all in the same way: four units that count as one.
+# **Remedy:** start hidden layers at random. That is what breaks the tie.
 
 # %% [markdown]
 # ## What to remember

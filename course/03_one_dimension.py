@@ -88,7 +88,8 @@ assert abs(path[-1, 0] - 10.5) < 0.09
 # %%
 exact = linnet.fit(x[:, None], y)
 print(exact)
-exact.plot(x[:, None], y)
+plt.figure(exact.plot(x[:, None], y))
+plt.show()
 
 # %% [markdown]
 # ## Every step foretold
@@ -131,7 +132,8 @@ for ours, theirs in zip(by_hand, path[1:], strict=True):
 assert np.allclose([s.weights for s in walk[:1_000]], [s.weights for s in by_hand], rtol=1e-11)
 assert np.allclose([s.bias for s in walk[:1_000]], [s.bias for s in by_hand], rtol=1e-11)
 
-figures.path(walk[:1_000], x[:, None], y, optimum=exact.coefficients)
+plt.figure(figures.path(walk[:1_000], x[:, None], y, optimum=exact.coefficients))
+plt.show()
 
 # %% [markdown]
 # First up, towards the right intercept, for that is where the bowl is steep; then along its flat floor to the slope.

@@ -73,14 +73,16 @@ assert far["nearly too large"] > 0.01
 assert far["too large"] > 2
 
 # %%
-figures.path(list(runs.values()), X, y, labels=list(runs))
+plt.figure(figures.path(list(runs.values()), X, y, labels=list(runs)))
+plt.show()
 
 # %% [markdown]
 # *Too small* comes the right way and does not arrive. *Right* is there after a few steps. *Nearly too large* leaps from
 # side to side, a little nearer each time. *Too large* leaps as well, and each leap is longer than the last.
 
 # %%
-figures.loss_curve(*runs.values(), labels=list(runs), optimum=exact.objective)
+plt.figure(figures.loss_curve(*runs.values(), labels=list(runs), optimum=exact.objective))
+plt.show()
 
 # %% [markdown]
 # **Symptom** of a rate that is too large: the loss grows by a constant factor each step, and after some hundred steps
@@ -159,7 +161,8 @@ print(f"border {border_wide:.4f} instead of {border:.3f}; the slowest direction 
 print(f"{curvatures_wide[-1] / curvatures_wide[0]:.0f} steps where 1 would do")
 
 valley = descend(0.9 * border_wide, 60, X=wide, start=([-1.0, 0.1], 0.0))
-figures.path(valley, wide, y)
+plt.figure(figures.path(valley, wide, y))
+plt.show()
 
 # %% [markdown]
 # Mind the axes: upwards they count ten times finer. In equal units this is a valley, ten times as long as it is wide.
@@ -175,8 +178,18 @@ assert abs(valley[-1].weights[0] - 2) > 0.5
 #
 # ## What Linnet says and does
 #
-# Given a learning rate beyond the border, it stops in the first epoch, keeps finite weights, and says where the border
-# is. It is the same number as above.
+# Given a learning rate beyond the border, it stops at the end of the epoch in which the loss has become ten times what
+# it was at the start. It keeps finite weights, and says where the border is: the same number as above. Far beyond the
+# border that is soon. Close to it the loss falls at first, and the one direction that grows needs its time.
+
+# %%
+took = []
+for factor in (3, 2, 1.5, 1.1, 1.02):
+    solver = linnet.SGD(lr=factor * border, batch_size=1_000, epochs=400, tol=None)
+    took.append(linnet.fit(X, y, solver=solver).settings["epochs"])
+    print(f"{factor:4} · 2/λ: stopped after {took[-1]} epochs")
+assert took[0] <= 2
+assert took == sorted(took)
 
 # %%
 wild = linnet.fit(X, y, solver=linnet.SGD(lr=1.1 * border, batch_size=1_000, epochs=200, tol=None))

@@ -158,7 +158,9 @@ def descend(lr, steps=60):
 exact = linnet.fit(data.X, data.y)
 shares = (0.1, 0.5, 0.98, 1.02)
 runs = {share: descend(share * limit) for share in shares}
-figures.loss_curve(*runs.values(), labels=[f"{share:.2f} · 2/λ" for share in shares], optimum=exact.objective)
+labels = [f"{share:.2f} · 2/λ" for share in shares]
+plt.figure(figures.loss_curve(*runs.values(), labels=labels, optimum=exact.objective))
+plt.show()
 
 # %% [markdown]
 # Half of the limit, which is 1/λ, is there after five steps. Just below the limit the error changes sign at every step

@@ -102,6 +102,7 @@ assert final["sum, lr, batch of 100"] > 1e6
 fit = linnet.fit(data.X, data.y, solver=linnet.SGD(lr=3, batch_size=100, epochs=3, tol=None))
 print(fit.status.text, *fit.notes, sep="\n")
 assert fit.status is linnet.Status.DIVERGED
+assert fit.settings["epochs"] <= 1
 for batch_size in (10, 100):
     fit = linnet.fit(data.X, data.y, solver=linnet.SGD(lr=0.3, batch_size=batch_size, epochs=10, tol=None))
     assert np.allclose(fit.coefficients, truth, atol=0.02)
@@ -193,7 +194,9 @@ same = list(scratch.train(data.X, data.y, momentum=1.0, start=start, order=lambd
 assert np.allclose([step.weights for step in same], swinging[:, 1:], rtol=1e-6, atol=1e-8)
 
 friction = list(scratch.train(data.X, data.y, lr=0.003, momentum=0.9, start=start, epochs=3))
-figures.path([same[:60], friction], data.X, data.y, labels=["never forgotten: momentum 1", "momentum 0.9"])
+labels = ["never forgotten: momentum 1", "momentum 0.9"]
+plt.figure(figures.path([same[:60], friction], data.X, data.y, labels=labels))
+plt.show()
 
 # %% [markdown]
 # The ball on the map of the loss: with friction it rolls into the middle, without it circles. `linnet.SGD` does not
@@ -262,16 +265,35 @@ assert np.abs(fit.distance).max() < 0.05
 # ## 5. n × 1 against n
 #
 # A linear layer returns shape (n, 1). The target has shape (n,). Their difference is not an error: each of n targets is
-# compared with each of n predictions, an n × n table.
+# compared with each of n predictions, an n × n table. So the textbook's loss has a `reshape` in it. Here it is, with
+# and without, at the true weights, where all that is left should be half the variance of the noise:
+
+
+# %%
+def squared_loss(prediction, y):
+    return (y.reshape(prediction.shape) - prediction) ** 2 / 2
+
+
+def without_reshape(prediction, y):
+    return (y - prediction) ** 2 / 2
+
+
+prediction = X @ torch.tensor(truth[1:])[:, None] + truth[0]  # (1000, 1), as nn.Linear gives it
+for loss in (squared_loss, without_reshape):
+    cost = loss(prediction, y)
+    print(f"{loss.__name__:16} shape {tuple(cost.shape)}, mean at the true weights {cost.mean().item():.6f}")
+assert 4e-5 < squared_loss(prediction, y).mean() < 6e-5
+assert without_reshape(prediction, y).shape == (1_000, 1_000)
+assert without_reshape(prediction, y).mean() > 10
+
+# %% [markdown]
+# And what it does to a run:
 
 
 # %%
 def careless(prediction, y):
-    return y - prediction.reshape(-1, 1)  # as nn.Linear gives it
+    return y - prediction.reshape(-1, 1)
 
-
-print("shape of the residuals of ten rows:", tuple(careless(y[:10], y[:10]).shape))
-assert careless(y[:10], y[:10]).shape == (10, 10)
 
 stuck, losses = learn(X, y, residual=careless, divide_by=lambda rows: len(rows) ** 2, epochs=6)
 _, well = learn(X, y, epochs=6)

@@ -127,6 +127,7 @@ def test_thirty_weights_then_a_count() -> None:
     assert "4 smaller weights not shown" in figure.get_supxlabel()
 
 
+@pytest.mark.filterwarnings("ignore:No font that is installed here has")
 @pytest.mark.parametrize("names", [("$a_1$", r"\frac{}$"), ("变量", "x" * 200), ("", "a\nb\x1b")])
 def test_any_name_can_be_drawn(tmp_path: Path, names: tuple[str, str]) -> None:
     figures.save(figures.plot(example(2, names=names, target="$y_" + names[0])), tmp_path / "f.png")
@@ -201,9 +202,24 @@ def test_weights_out_of_tolerance_stand_out() -> None:
     assert [name for name, _ in distances(axes, "o")] == ["x2"]
     assert axes.get_xscale() == "symlog"
     assert axes.get_xlim()[1] > 400
-    ticks = ["−50", "−5", "−0.5", "−0.05", "0", "0.05", "0.5", "5", "50"]
+    ticks = ["−500", "−50", "−5", "−0.5", "−0.05", "0", "0.05", "0.5", "5", "50", "500"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ticks
     assert axes.get_title(loc="left") == "3 of 4 weights outside the tolerance"
+
+
+@pytest.mark.parametrize("farthest", [0.21, 0.5, 2.7, 5.1, 49.0, 3e3, 8e4, 6e5, 2e9, 7e30])
+def test_every_distance_lies_between_two_ticks(farthest: float) -> None:
+    axes = axes_of(figures.learned_against_exact(exact_beside([0.01, -0.03, farthest, -farthest / 3])))
+    ticks = axes.get_xticks()
+    assert 5 <= len(ticks) <= 13
+    assert ticks[0] == -ticks[-1]
+    assert farthest <= ticks[-1] * (1 + 1e-12)
+    assert ticks[-1] < axes.get_xlim()[1]
+    finer = np.unique(np.abs([*ticks, *axes.get_xticks(minor=True)]))
+    assert ticks[-1] == finer[-1]
+    beyond = finer[finer >= 0.05 * (1 - 1e-12)]
+    steps = beyond[1:] / beyond[:-1]
+    assert steps.max() <= (2 if farthest < 500 else 10) * (1 + 1e-9)
 
 
 def test_many_weights_and_some_without_a_standard_error() -> None:

@@ -39,8 +39,8 @@ def marks(axes: Axes, marker: str) -> Floats:
 
 
 def legend(axes: Axes) -> list[str]:
-    found = axes.get_legend()
-    return [] if found is None else [text.get_text() for text in found.get_texts()]
+    assert axes.get_legend() is None  # within the axes it would hide lines
+    return [text.get_text() for found in axes.figure.legends for text in found.get_texts()]
 
 
 def losses(values: Sequence[float], **last: Any) -> list[Step]:
@@ -228,6 +228,27 @@ def test_labels_name_what_differs() -> None:
 def test_more_runs_than_colours_stay_apart() -> None:
     lines = curves(axes_of(figures.loss_curve(*(losses([2.0, float(k)]) for k in range(1, 15)))))
     assert len({(line.get_color(), str(line.get_linestyle()), str(line._dash_pattern)) for line in lines}) == 14  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "labels", [["a", "b", "c"], ["as long as a label " * 2] * 3, ["ALL IN CAPITALS " * 2] * 3, list("abcdefghijklmno")]
+)
+def test_the_legend_hides_no_line(labels: list[str]) -> None:
+    """It stands above the axes, wholly within the figure, and takes nothing from their height."""
+    runs = [losses([2.0, float(k)]) for k in range(1, len(labels) + 1)]
+    figure = figures.loss_curve(*runs, labels=labels, optimum=0.5)
+    (drawn,) = figure.legends
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    figure.draw(renderer)
+    box, whole = drawn.get_window_extent(renderer), figure.bbox
+    axes = axes_of(figure)
+    assert len(legend(axes)) == len(labels) + 1
+    assert box.y0 > axes.title.get_window_extent(renderer).y1 > axes.bbox.y1
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert box.y1 <= whole.y1
+    plain = figures.loss_curve(runs[0])
+    plain.draw(plain.canvas.get_renderer())  # type: ignore[attr-defined]
+    assert axes.bbox.height == pytest.approx(axes_of(plain).bbox.height, rel=0.06)
 
 
 def test_ticks_are_numbers_that_read() -> None:

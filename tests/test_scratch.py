@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import linnet
 from linnet.block import InputError
 from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
 from linnet.solvers.solver import Step
@@ -184,6 +185,16 @@ def test_the_start_in_any_shape(train: Train) -> None:
     want = path(train(X, y, start=START))
     for w, b in ((START[0][:, None], [0.5]), (torch.tensor(START[0])[None], torch.tensor(0.5))):
         assert np.array_equal(path(train(X, y, start=(w, b))), want)
+    one = path(train(X[:, :1], y, start=(0.3, 0.5)))
+    assert np.array_equal(path(train(X[:, :1], y, start=np.array([0.3, 0.5]))), one)
+
+
+@both
+def test_settings_from_numpy(train: Train) -> None:
+    X, y = problem()
+    counts = {"batch_size": np.int64(20), "epochs": np.int32(2), "seed": np.uint8(4)}
+    want = path(train(X, y, batch_size=20, epochs=2, seed=4, lr=0.25, momentum=0.5, l2=0.125))
+    assert np.array_equal(path(train(X, y, lr=np.float32(0.25), momentum=np.float64(0.5), l2=0.125, **counts)), want)
 
 
 @both
@@ -217,12 +228,26 @@ def test_synthetic_data() -> None:
     assert not torch.equal(scratch.synthetic_data([2, -3.4], 4.2, 20_000, 0.5, seed=2)[1], y)
 
 
+@pytest.mark.parametrize(
+    "w", [(2, -3), np.array([2.0, -3.0]), torch.tensor([2.0, -3.0]), torch.tensor([[2], [-3]])],
+    ids=["whole numbers", "array", "tensor", "column"],
+)  # fmt: skip
+def test_synthetic_data_from_weights_of_any_kind(w: Any) -> None:
+    X, y = scratch.synthetic_data(w, 4, 10)
+    plain_X, plain_y = scratch.synthetic_data([2.0, -3.0], 4.0, 10)
+    assert y.dtype == torch.float32
+    assert torch.equal(X, plain_X)
+    assert torch.equal(y, plain_y)
+
+
 def test_minibatches_give_every_row_once() -> None:
     X, y = torch.arange(14.0).reshape(7, 2), torch.arange(7.0)
     parts = list(scratch.minibatches([6, 5, 4, 3, 2, 1, 0], 3, X, y))
     assert [len(part) for part, _ in parts] == [3, 3, 1]
     assert torch.equal(torch.cat([part for part, _ in parts]), X.flip(0))
     assert torch.equal(torch.cat([part for _, part in parts]), y.flip(0))
+    with pytest.raises(InputError, match="batch_size must be a whole number of rows"):
+        next(scratch.minibatches([0, 1], 0, X))
 
 
 def test_the_device_is_cuda_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +275,8 @@ def test_losses_are_linnets_own(losses: tuple[Any, Any, Loss]) -> None:
 def test_the_rate_falls_as_time_goes_by() -> None:
     assert [scratch.rate(0.6, "constant", 1.0, k) for k in (0, 1, 9)] == [0.6, 0.6, 0.6]
     assert [scratch.rate(0.6, "inverse-time", 2.0, k) for k in (0, 0.5, 1)] == [0.6, 0.3, pytest.approx(0.2)]
+    with pytest.raises(InputError, match="schedule must be"):
+        scratch.rate(0.6, "cosine", 1.0, 0)
 
 
 def test_sgd_forgets_the_gradient() -> None:
@@ -282,12 +309,41 @@ def test_too_large_a_rate_shows(train: Train) -> None:
         ({"X": np.full((53, 3), np.nan)}, r"Column 'x1' is missing \(NaN\) in row 1"),
         ({"weight": -np.ones(53)}, "weights must be finite and at least 0"),
         ({"weight": np.ones(5)}, "X has 53 rows, but weight has 5 values"),
-        ({"start": ([1.0, 2.0], 0.0)}, r"start has shape \(2,\)"),
-        ({"start": ([1.0, 2.0, 3.0], [0.0, 1.0])}, r"start has shape \(2,\)"),
-        ({"batch_size": 0}, "at least 1 row, but batch_size is 0"),
-        ({"batch_size": -3}, "at least 1 row, but batch_size is -3"),
-        ({"schedule": "cosine"}, '"constant" or "inverse-time", but is \'cosine\''),
+        ({"weight": np.zeros(53)}, "every row has weight 0"),
+        ({"X": np.ones((53, 3), np.float32), "y": np.full(53, 1e300)}, "Column 'y' is infinite in row 1"),
+        ({"start": ([1.0, 2.0], 0.0)}, r"of 3 weights, one a column, and the bias"),
+        ({"start": ([1.0, 2.0, 3.0], [0.0, 1.0])}, r"pair \(w, b\) of 3 weights"),
+        (
+            {"start": (0.0, 1.0, 2.0, 3.0)},
+            r"3\.0\)\. \(linnet\.SGD's start is one row, bias first",
+        ),
+        ({"start": np.array([1.0, 2.0, 3.0])}, r"is array\(\[1\., 2\., 3\.\]\)"),
+        ({"start": ([np.nan, 1.0, 2.0], 0)}, "all finite numbers"),
+        ({"start": ([0.0, 1.0, 2.0], None)}, "all finite numbers"),
+        ({"start": 1.0}, r"pair \(w, b\)"),
+        ({"loss": "huber"}, r"such as scratch\.huber .* but is 'huber'"),
+        ({"loss": linnet.Huber()}, r"such as scratch\.huber .* but is Huber\(delta=1\.0\)"),
+        ({"loss": torch.nn.HuberLoss}, r"HuberLoss\(reduction='none'\), but is <class"),
         ({"loss": torch.nn.MSELoss()}, "reduction='none'"),
+        ({"lr": math.nan}, "lr must be a finite number above 0 .*, but is nan"),
+        ({"lr": -0.03}, "lr must be a finite number above 0 .*, but is -0.03"),
+        ({"lr": 0}, "lr must be a finite number above 0"),
+        ({"lr": "auto"}, 'only linnet.SGD knows "auto"'),
+        ({"batch_size": 0}, "batch_size must be a whole number of rows, at least 1, but is 0"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number of rows, at least 1, but is 2.5"),
+        ({"epochs": 0}, "epochs must be a whole number, at least 1, but is 0"),
+        ({"epochs": -3}, "epochs must be a whole number, at least 1, but is -3"),
+        ({"epochs": 2.5}, "epochs must be a whole number, at least 1, but is 2.5"),
+        ({"epochs": True}, "epochs must be a whole number"),
+        ({"momentum": -0.5}, "momentum must be a number from 0 to 1, but is -0.5"),
+        ({"momentum": 1.5}, "momentum must be a number from 0 to 1"),
+        ({"l2": -1}, "l2 must be a finite number, at least 0, but is -1"),
+        ({"average": "yes"}, "average must be True or False"),
+        ({"schedule": "cosine"}, 'schedule must be "constant" or "inverse-time", but is \'cosine\''),
+        ({"decay": -1}, "decay must be a finite number above 0, but is -1"),
+        ({"order": [0, 1]}, "order must be a function that gives the row numbers"),
+        ({"seed": -1}, "seed must be a whole number, at least 0, but is -1"),
+        ({"seed": 0.5}, "seed must be a whole number, at least 0"),
     ],
     ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
 )

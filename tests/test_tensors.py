@@ -11,7 +11,8 @@ from linnet.block import InputError
 
 torch = pytest.importorskip("torch")
 if True:  # only now that torch is known to be there
-    from linnet.tensors import leaf, numbers, tensors
+    from linnet.sources.window import permutations
+    from linnet.tensors import check, leaves, numbers, shuffled, tensors
 
 CPU = torch.device("cpu")
 
@@ -49,13 +50,40 @@ def test_all_rows_come_however_many() -> None:
     assert tensors(np.ones((3_000_000, 1), np.int8), np.ones(3_000_000), None, CPU)[0].shape == (3_000_000, 1)
 
 
-def test_a_leaf_is_asked_for_its_gradient() -> None:
-    like = torch.zeros(1, dtype=torch.float32)
-    w = leaf([[1.0], [2.0]], (2,), like)
+def test_weights_of_zero_alone_are_refused() -> None:
+    with pytest.raises(InputError, match="every row has weight 0"):
+        tensors(np.ones((2, 1)), np.ones(2), np.zeros(2), CPU)
+
+
+def test_leaves_are_asked_for_their_gradients() -> None:
+    w, b = leaves(([[1.0], [2.0]], 0.5), torch.zeros(1, 2, dtype=torch.float32))
     assert (w.tolist(), w.dtype, w.requires_grad, w.is_leaf) == ([1.0, 2.0], torch.float32, True, True)
-    assert leaf(0.5, (), like).shape == ()
-    with pytest.raises(InputError, match=r"start has shape \(3,\) where \(2,\) is needed"):
-        leaf([1, 2, 3], (2,), like)
+    assert (b.item(), b.shape, b.dtype, b.requires_grad, b.is_leaf) == (0.5, (), torch.float32, True, True)
+    start = torch.tensor([1.0, 2.0]), torch.tensor(0.5)
+    for copy in leaves(start, torch.zeros(1, 2)):
+        copy.detach().zero_()
+    assert (start[0].tolist(), start[1].item()) == ([1.0, 2.0], 0.5)
+
+
+@pytest.mark.parametrize("start", [([1.0], 0.0), ([1.0, 1e39], 0.0), ([1.0, 2.0], "b"), (), "wb", ([1j, 2.0], 0.0)])
+def test_a_start_that_is_none(start: Any) -> None:
+    with pytest.raises(InputError, match=r"pair \(w, b\) of 2 weights, one a column, and the bias, all finite"):
+        leaves(start, torch.zeros(1, 2, dtype=torch.float32))
+
+
+def test_one_line_names_what_is_wrong() -> None:
+    """However long what was given is; test_scratch.py has the rule for each setting."""
+    check(lr=0.03, batch_size=10, epochs=3)
+    with pytest.raises(InputError, match="epochs must be a whole number, at least 1, but is ") as told:
+        check(lr=0.03, epochs="many" * 1_000, seed=-1)
+    assert len(str(told.value)) < 120
+
+
+def test_rows_are_shuffled_as_the_compiled_run_does() -> None:
+    first, second = (shuffled(7, rng) for rng in [np.random.default_rng(3)] * 2)
+    both = permutations(7, np.random.default_rng(3), 2)
+    assert [first.tolist(), second.tolist()] == both.tolist()
+    assert sorted(first.tolist()) == list(range(7))
 
 
 def test_numbers_are_copies() -> None:

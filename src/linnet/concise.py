@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from linnet.block import InputError
 from linnet.scratch import device, mean_cost, quantile, rate
 from linnet.solvers.solver import Step
-from linnet.sources.window import permutations
-from linnet.tensors import Tensor, leaf, numbers, tensors, torch
+from linnet.tensors import Tensor, check, leaves, numbers, shuffled, tensors, torch
 
 __all__ = ["absolute", "huber", "quantile", "squared", "train"]  # torch has no quantile loss: it is scratch's
 
@@ -51,17 +49,17 @@ def train(
 
     `loss` may be any of `torch.nn` that is made with reduction="none".
     """
-    if batch_size < 1:
-        raise InputError(f"A minibatch must have at least 1 row, but batch_size is {batch_size}.")
+    check(loss=loss, lr=lr, batch_size=batch_size, epochs=epochs, momentum=momentum, l2=l2, average=average)
+    check(schedule=schedule, decay=decay, order=order, seed=seed)
     to = device()
     X, y, weight = tensors(X, y, weight, torch.device("cpu"))
     n, d = X.shape
     random = np.random.default_rng(seed)
-    first_w, first_b = start or (random.normal(0, 0.01, d), 0.0)
+    w, b = leaves((random.normal(0, 0.01, d), 0.0) if start is None else start, like=X)
     net = torch.nn.Linear(d, 1, dtype=X.dtype, device=to)
     with torch.no_grad():  # the usual nn.init.normal_(net.weight, std=0.01) would draw other numbers than scratch
-        net.weight.copy_(leaf(first_w, (1, d), like=X))
-        net.bias.copy_(leaf(first_b, (1,), like=X))
+        net.weight.copy_(w)
+        net.bias.copy_(b)
     groups: list[dict[str, Any]] = [{"params": [net.weight], "weight_decay": l2}, {"params": [net.bias]}]
     optimiser = torch.optim.SGD(groups, lr=lr, momentum=momentum)
     per_epoch = ceil(n / batch_size)
@@ -71,9 +69,9 @@ def train(
     data = torch.utils.data.TensorDataset(X, y, weight)
     step = 0
     for epoch in range(1, epochs + 1):
-        seen, rows = 0, order(epoch) if order else permutations(n, random)[0]
+        seen, rows = 0, order(epoch) if order else shuffled(n, random)
         # The usual shuffle=True would take other orders than scratch does.
-        for batch in torch.utils.data.DataLoader(data, batch_size=batch_size, sampler=rows):
+        for batch in torch.utils.data.DataLoader(data, batch_size=int(batch_size), sampler=rows):
             X_part, y_part, weight_part = (part.to(to) for part in batch)
             optimiser.zero_grad()
             cost = mean_cost(loss(net(X_part).squeeze(1), y_part), weight_part)

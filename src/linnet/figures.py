@@ -9,7 +9,8 @@
     path(runs, X, y, loss, optimum)      the way of the weights over the contours of the loss
     save(figure, path)                   as PNG, SVG or PDF
 
-Each gives a matplotlib Figure that no window and no other plot knows of.
+Each gives a matplotlib Figure that no window and no other plot knows of; `plt.figure(figure)` takes it in (matplotlib
+3.11 or newer).
 """
 
 from __future__ import annotations
@@ -140,12 +141,14 @@ def _distance_scale(axes: Axes, close: float, farthest: float) -> None:
         axes.set_xlim(-1.15 * max(farthest, 1.5 * close), 1.15 * max(farthest, 1.5 * close))
         return
     axes.set_xscale("symlog", linthresh=close, linscale=0.7)
-    powers = np.arange(int(np.log10(farthest / close)) + 1)
-    sizes = close * 10.0 ** powers[:: -(-powers.size // 5)]
+    decades = int(np.ceil(np.log10(farthest / close)))
+    stride = -(-(decades + 1) // 5)
+    sizes = close * 10.0 ** np.arange(0, decades + stride, stride)  # the last at the farthest or beyond it
     axes.set_xticks([*-sizes[::-1], 0.0, *sizes])
-    axes.minorticks_off()
+    between = np.outer(sizes[:-1], np.arange(2, 10) if stride == 1 else 10.0 ** np.arange(1, stride)).ravel()
+    axes.set_xticks([*-between, *between], minor=True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace("-", "−"))
-    axes.set_xlim(-farthest * 1.6, farthest * 1.6)
+    axes.set_xlim(-sizes[-1] * 1.15, sizes[-1] * 1.15)
 
 
 def _line(figure: Figure, fit: Fit, drawn: tuple[Float64s, Float64s] | None) -> None:

@@ -78,8 +78,7 @@ def loss_curve(
     axes.set_ylabel(_cost(taken))
     caption(figure, about)
     title(axes, _story(curves, unit, reached=how is REACHED))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9, labelcolor=INK)
+    key(figure, axes)
     return finish(figure)
 
 
@@ -187,6 +186,21 @@ def steps_of(run: Any, position: int) -> list[Step]:
                 f"but is or holds something else: {type(step).__name__}."
             )
     return steps
+
+
+def key(figure: Figure, axes: Axes) -> None:
+    """The legend of the axes, if they have one, above them: within, it would hide lines that cross everywhere.
+
+    The figure grows by the legend's height, so that the axes keep theirs.
+    """
+    from rich.cells import cell_len
+
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    columns = max(1, min(len(labels), 95 // (8 + max(cell_len(label) for label in labels))))
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(labels) // columns))
+    figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=9, labelcolor=INK)
 
 
 def labels_of(runs: Sequence[Fit | list[Step]], labels: Sequence[str] | None) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s, InputError
 from linnet.canvas import COLOURS, INK, blank, caption, finish, title
-from linnet.loss_figure import DASHES, FEW, MANY, labels_of, steps_of
+from linnet.loss_figure import DASHES, FEW, MANY, key, labels_of, steps_of
 from linnet.losses import Loss, Squared
 from linnet.solvers.solver import Step
 from linnet.table import number, shorten
@@ -89,7 +89,7 @@ def path(
     axes.set_ylim(*window[1])
     caption(figure, about)
     title(axes, _story(steps, tracks, told, valley, window))
-    axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9, labelcolor=INK)
+    key(figure, axes)
     return finish(figure)
 
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from linnet.block import InputError
 from linnet.solvers.solver import Step
-from linnet.sources.window import permutations
-from linnet.tensors import Tensor, leaf, numbers, tensors, torch
+from linnet.tensors import Tensor, check, leaves, numbers, shuffled, tensors, torch
 
 
 def device() -> torch.device:
@@ -25,18 +24,18 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def synthetic_data(w: Sequence[float], b: float, n: int, noise: float = 0.01, seed: int = 0) -> tuple[Tensor, Tensor]:
+def synthetic_data(w: Any, b: float, n: int, noise: float = 0.01, seed: int = 0) -> tuple[Tensor, Tensor]:
     """X (n, d) from N(0, 1), and y (n,) = X·w + b + noise·N(0, 1): data whose true weights are known."""
     random = torch.Generator().manual_seed(seed)
+    w = torch.as_tensor(w).flatten()
     X = torch.randn(n, len(w), generator=random)
-    y = linreg(X, torch.tensor(w), torch.tensor(b)) + noise * torch.randn(n, generator=random)
+    y = linreg(X, w.to(X), torch.as_tensor(b).to(X)) + noise * torch.randn(n, generator=random)
     return X.to(device()), y.to(device())
 
 
 def minibatches(order: Any, batch_size: int, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The rows of each column in the given order, `batch_size` at a time; at the end those that are left."""
-    if batch_size < 1:
-        raise InputError(f"A minibatch must have at least 1 row, but batch_size is {batch_size}.")
+    check(batch_size=batch_size)
     rows = torch.as_tensor(order, device=columns[0].device)
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
@@ -94,8 +93,7 @@ def sgd(parameters: Sequence[Tensor], velocities: Sequence[Tensor], lr: float, m
 
 def rate(lr: float, schedule: str, decay: float, epochs: float) -> float:
     """The learning rate after so many epochs, and fractions of one: always the same, or falling as 1/t does."""
-    if schedule not in ("constant", "inverse-time"):
-        raise InputError(f'The schedule must be "constant" or "inverse-time", but is {schedule!r}.')
+    check(schedule=schedule)
     return lr if schedule == "constant" else lr / (1 + decay * epochs)
 
 
@@ -127,17 +125,18 @@ def train(
     is of all that is random.
 
     Raises:
-        InputError: data or a start that cannot be used, an unknown schedule, or a loss that is not of each row.
+        InputError: data, a start or a setting that cannot be used, or a loss that is not of each row.
     """
+    check(loss=loss, lr=lr, batch_size=batch_size, epochs=epochs, momentum=momentum, l2=l2, average=average)
+    check(schedule=schedule, decay=decay, order=order, seed=seed)
     X, y, weight = tensors(X, y, weight, device())
     n, d = X.shape
     random = np.random.default_rng(seed)
-    first_w, first_b = start or (random.normal(0, 0.01, d), 0.0)
-    w, b = leaf(first_w, (d,), like=X), leaf(first_b, (), like=X)
+    w, b = leaves((random.normal(0, 0.01, d), 0.0) if start is None else start, like=X)
     velocities, means = ([torch.zeros_like(w), torch.zeros_like(b)] for _ in range(2))
     step = 0
     for epoch in range(1, epochs + 1):
-        seen, rows = 0, order(epoch) if order else permutations(n, random)[0]
+        seen, rows = 0, order(epoch) if order else shuffled(n, random)
         for X_part, y_part, weight_part in minibatches(rows, batch_size, X, y, weight):
             cost = mean_cost(loss(linreg(X_part, w, b), y_part), weight_part)
             (cost + l2 / 2 * (w**2).sum()).backward()

@@ -1,14 +1,18 @@
-"""Arrays as torch tensors and back, for the two files that learn with torch: `scratch.py` and `concise.py`."""
+"""What the two files that learn with torch, `scratch.py` and `concise.py`, share: tensors, and checks of settings."""
 
 from __future__ import annotations
 
+import math
+import reprlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from linnet.block import Float64s, InputError
+from linnet.block import Block, Float64s, InputError
 from linnet.sources.arrays import ArraySource
+from linnet.sources.window import Order, permutations
 
 try:  # both files take torch from here, so that its absence is told in one place
     import torch
@@ -18,35 +22,93 @@ except ModuleNotFoundError as error:
         "torch is not installed: linnet.scratch, like linnet.concise, needs the extra: pip install linnet[torch]"
     ) from error
 
-__all__ = ["Tensor", "leaf", "numbers", "tensors", "torch"]
+__all__ = ["Tensor", "check", "leaves", "numbers", "shuffled", "tensors", "torch"]
+
+
+def _is_number(value: Any) -> bool:
+    known = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return known and math.isfinite(value)
+
+
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+
+
+SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "loss": (
+        lambda loss: callable(loss) and not isinstance(loss, type),
+        "a function of predictions and targets, such as scratch.huber or torch.nn.HuberLoss(reduction='none')",
+    ),
+    "lr": (lambda lr: _is_number(lr) and lr > 0, 'a finite number above 0 (only linnet.SGD knows "auto")'),
+    "batch_size": (_is_count, "a whole number of rows, at least 1"),
+    "epochs": (_is_count, "a whole number, at least 1"),
+    # momentum 1 never forgets a gradient, a mistake that is worth seeing; linnet.SGD, for work, refuses it
+    "momentum": (lambda share: _is_number(share) and 0 <= share <= 1, "a number from 0 to 1"),
+    "l2": (lambda l2: _is_number(l2) and l2 >= 0, "a finite number, at least 0"),
+    "average": (lambda average: isinstance(average, bool), "True or False"),
+    "schedule": (lambda name: name in ("constant", "inverse-time"), '"constant" or "inverse-time"'),
+    "decay": (lambda decay: _is_number(decay) and decay > 0, "a finite number above 0"),
+    "order": (lambda order: order is None or callable(order), "a function that gives the row numbers of an epoch"),
+    "seed": (lambda seed: _is_count(seed, 0), "a whole number, at least 0"),
+}
+"""What each setting of `train` must be, and how that is said."""
+
+
+def check(**settings: Any) -> None:
+    """Refuse settings of `train` that cannot be used.
+
+    Raises:
+        InputError: names the first of them, and what it must be.
+    """
+    for name, value in settings.items():
+        usable, what = SETTINGS[name]
+        if not usable(value):
+            raise InputError(f"{name} must be {what}, but is {reprlib.repr(value)}.")
 
 
 def tensors(X: Any, y: Any, weight: Any, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """X (n, d), y (n,) and row weights (n,) of mean 1, copied; float32 stays float32, all else becomes float64.
 
     Raises:
-        InputError: shapes that do not match, no rows, or numbers that are not finite.
+        InputError: shapes that do not match, no rows, only weights of 0, or numbers that are not finite.
     """
     X, y, weight = (values.cpu() if isinstance(values, Tensor) else values for values in (X, y, weight))
     source = ArraySource(X, y, weight=weight, block_rows=sys.maxsize)
     (block,) = source.blocks()
-    block.check(source.design.names, source.target, source.where)
-    weight = np.ones(block.rows) if block.weight is None else block.weight / block.weight.mean()
     dtype = block.X.dtype
+    with np.errstate(over="ignore"):  # a target too large for float32 is then refused as infinite
+        block = Block(block.X, np.asarray(block.y, dtype=dtype), block.weight)
+    block.check(source.design.names, source.target, source.where)
+    weight = np.ones(block.rows) if block.weight is None else block.weight
+    if not weight.any():
+        raise InputError("There are no rows to learn from: every row has weight 0.")
+    weight = weight / weight.mean()
     X, y, weight = (torch.tensor(np.array(v, dtype=dtype), device=device) for v in (block.X, block.y, weight))
     return X, y, weight
 
 
-def leaf(values: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """These values as a tensor to differentiate by, of the given shape, with the type and on the device of another.
+def leaves(start: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The (w, b) to start from as w (d,) and b () to differentiate by, of the type and on the device of `like` (n, d).
 
     Raises:
-        InputError: they are more or fewer than the shape has.
+        InputError: it is no pair, has not one w a column, or is not finite.
     """
-    given = numbers(values)
-    if given.size != np.prod(shape):
-        raise InputError(f"The start has shape {given.shape} where {shape} is needed: give (w, b), one w a column.")
-    return torch.tensor(given.reshape(shape), dtype=like.dtype, device=like.device, requires_grad=True)
+    d = like.shape[1]
+    try:
+        w, b = (torch.tensor(numbers(part), dtype=like.dtype, device=like.device).flatten() for part in start)
+    except (TypeError, ValueError):
+        w = b = torch.empty(0)
+    if len(w) != d or len(b) != 1 or not (w.isfinite().all() and b.isfinite().all()):
+        raise InputError(
+            f"start must be a pair (w, b) of {d} weights, one a column, and the bias, all finite numbers, but is "
+            f"{reprlib.repr(start)}. (linnet.SGD's start is one row, bias first.)"
+        )
+    return w.requires_grad_(), b[0].requires_grad_()
+
+
+def shuffled(n: int, random: np.random.Generator) -> Order:
+    """The row numbers 0 to n - 1 in random order, (n,): the order that `linnet.SGD` draws too."""
+    return np.asarray(permutations(n, random)[0])
 
 
 def numbers(values: Any) -> Float64s:
