@@ -41,5 +41,36 @@ def test_captions_are_broken_into_lines_and_titles_shortened() -> None:
     assert last == "$x_1$"
 
 
+NOWHERE = "\U00012000"  # cuneiform
+
+
+@pytest.mark.parametrize("suffix", sorted(SIGNATURES))
+def test_characters_without_a_font_are_told_once(tmp_path: Path, suffix: str) -> None:
+    figure = figures.plot(example(2, names=(f"Stadt[{NOWHERE}]", f"{NOWHERE}{NOWHERE}"), target="größe_Ω"))
+    path = tmp_path / f"f{suffix}"
+    with pytest.warns(UserWarning, match=rf"has {NOWHERE}, so .* boxes .* install .* Noto Sans CJK") as told:
+        figures.save(figure, path)
+    assert [warning.filename for warning in told] == [__file__]
+    assert path.read_bytes().startswith(SIGNATURES[suffix])
+    with pytest.warns(UserWarning, match="boxes") as told:
+        figure._repr_png_()  # type: ignore[attr-defined]
+    assert len(told) == 1
+
+
+def test_fonts_that_are_installed_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A font under one of the names that matplotlib's own leaves to others, taken after it."""
+    from matplotlib import font_manager
+
+    monkeypatch.setattr(font_manager, "get_font_names", lambda: ["Noto Sans CJK JP", "DejaVu Sans", "Comic Sans"])
+    assert canvas._families() == ["DejaVu Sans", "Noto Sans CJK JP"]
+    monkeypatch.setattr(canvas, "_families", lambda: ["DejaVu Sans", "STIXGeneral"])
+    figure = figures.plot(example(2, names=("\u2a3f", "b")))  # which the second has alone
+    figures.save(figure, tmp_path / "f.png")  # any warning would fail here
+    for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
+        text.set_fontfamily(["DejaVu Sans Display"])  # type: ignore[attr-defined]
+    with pytest.warns(UserWarning, match="No font"):
+        figures.save(figure, tmp_path / "f.png")
+
+
 def test_a_notebook_shows_a_figure_that_is_a_cells_value() -> None:
     assert figures.plot(example(2))._repr_png_().startswith(SIGNATURES[".png"])  # type: ignore[attr-defined]

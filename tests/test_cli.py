@@ -159,6 +159,29 @@ def test_fit_of_one_feature_draws_its_points(run: Any, table: Path, tmp_path: Pa
     assert (tmp_path / "f.png").stat().st_size > 10_000
 
 
+def test_a_name_without_a_font_is_one_remark(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(LINE.replace("x2", "\U00012000").replace("y", "\U00012000y"))
+    how = ["fit", tmp_path / "t.csv", "-t", "\U00012000y", "--solver", "sgd", "--plot", tmp_path / "f.png"]
+    outcome = run(*how)
+    assert outcome.status == 0
+    figure, curve, remark = outcome.err.splitlines()
+    assert (figure, curve) == (f"Figure: {tmp_path / 'f.png'}", f"Figure: {tmp_path / 'f-loss.png'}")
+    assert remark.startswith("No font that is installed here has \U00012000, so the figure shows boxes")
+    assert run(*how, "--quiet").err == ""
+
+
+def test_level_where_a_table_shows_no_intervals(run: Any, table: Path) -> None:
+    """The help says so, and JSON has them."""
+    how = ["fit", table, "-t", "y", "--solver", "sgd"]
+    assert run(*how, "--level", "0.5").out == run(*how).out
+    weights = json.loads(run(*how, "--level", "0.5", "--json").out)["weights"]
+    wide = json.loads(run(*how, "--json").out)["weights"]
+    assert all(a["high"] - a["low"] < b["high"] - b["low"] for a, b in zip(weights, wide, strict=True))
+    for command in ("fit", "show", "compare"):
+        said = " ".join(run(command, "--help").out.split())
+        assert "weights that were learned, and of several fits, show none: --json gives them" in said
+
+
 def test_options_reach_the_fit(run: Any, table: Path) -> None:
     record = json.loads(
         run(

@@ -199,6 +199,7 @@ def test_forty_bars_then_a_count() -> None:
     assert "21 smaller weights not shown" in figure.get_supxlabel()
 
 
+@pytest.mark.filterwarnings("ignore:No font that is installed here has")
 @pytest.mark.parametrize("names", [("$a_1$", r"\frac{}$"), ("变量", "x" * 200), ("", "a\nb\x1b")])
 def test_any_name_can_be_drawn(tmp_path: Path, names: tuple[str, str]) -> None:
     several = losses(2, names=names)

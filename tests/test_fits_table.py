@@ -139,9 +139,19 @@ def test_what_is_not_available_is_left_out() -> None:
 
 def test_weights_beyond_what_decimals_show() -> None:
     text = render(quantiles(weights=np.array([1e-9, -3e12]), uncertainty=Uncertainty(np.full(4, 1e-10), np.eye(4))))
-    assert "\nbill_depth_mm   1.0000e-9 " in text
-    assert "\nsex[male]      -3.0000e12 " in text
-    assert "\n                (1.00e-10) " in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["bill_depth_mm", "1.000e-9"] in [row[:2] for row in rows]
+    assert ["sex[male]", "-3.00000000000000e12"] in [row[:2] for row in rows]
+    assert ["(1.00e-10)"] * 2 in [row[:2] for row in rows]
+
+
+def test_tiny_standard_errors_show_in_the_digits_of_weights() -> None:
+    sd = Uncertainty(np.array([2.3e-8, 1.0, 2.2e-8, 2.3e-8]), np.eye(4))
+    rows = render(quantiles(weights=np.array([2.0000000371, -3.40000001846]), uncertainty=sd)).splitlines()
+    at = next(i for i, row in enumerate(rows) if row.startswith("bill_depth_mm"))
+    assert rows[at].split()[1:] == ["2.0000000371"] * 3
+    assert rows[at + 1].split() == ["(2.20e-8)"] * 3
+    assert rows[at + 2].split()[1:] == ["-3.4000000185"] * 3
 
 
 floats = st.floats(allow_nan=False, allow_infinity=False)

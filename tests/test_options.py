@@ -61,6 +61,17 @@ def test_help_names_the_defaults(option: str, field: str) -> None:
     assert f"{getattr(SGD(), field):g}" in said if field != "lr" else SGD().lr in said
 
 
+def test_comparing_offers_nothing_of_sgd() -> None:
+    said = [
+        typing.get_args(kind)[1].help
+        for kind in typing.get_type_hints(cli.compare, include_extras=True).values()
+        if typing.get_origin(kind) is typing.Annotated
+    ]
+    assert len(said) > 10
+    assert not [text for text in said if "SGD" in text]
+    assert "SGD: and the loss curve" in typing.get_args(options.Plot)[1].help
+
+
 @pytest.mark.parametrize("key", SETTINGS)
 def test_settings_of_another_solver_are_refused(key: str) -> None:
     with pytest.raises(InputError, match=f"^--{key.replace('_', '-')} is a setting of .* --solver sgd, or leave it"):

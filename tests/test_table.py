@@ -16,7 +16,7 @@ from linnet.block import InputError
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty
 from linnet.status import Status
-from linnet.table import bound, number, p_value, render, shorten, wrap
+from linnet.table import bound, error_to_place, last_place, number, p_value, render, shorten, to_place, wrap
 
 NAN = float("nan")
 NUMBERS = [
@@ -38,6 +38,61 @@ NUMBERS = [
 @pytest.mark.parametrize(("value", "text"), NUMBERS)
 def test_number(value: float, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "digits", "size", "place"),
+    [
+        (0.0716, 2, 1.0, -3),
+        (0.0996, 2, 1.0, -2),  # 0.10
+        (571.3, 2, 1461.0, 1),
+        (2.2e-8, 2, 4.2, -9),
+        (2.2e-8, 3, 4.2, -10),
+        (1e-30, 2, 4.2, -14),  # float64 ends
+        (1e-30, 2, 4.2e6, -8),
+        (5e-324, 2, 5e-324, -325),
+    ],
+)
+def test_last_place(error: float, digits: int, size: float, place: int) -> None:
+    assert last_place(error, digits, size) == place
+
+
+@pytest.mark.parametrize(
+    ("value", "place", "size", "text"),
+    [
+        (4.20000001123, -9, 4.2, "4.200000011"),
+        (-1460.99, 1, 1460.99, "-1461"),
+        (-0.0004, -2, 4.2, "0.00"),
+        (1.23456e-9, -12, 1.2e-9, "1.235e-9"),
+        (3e-13, -12, 1.2e-9, "3.0e-13"),
+        (123456789012.3, -1, 123456789012.3, "123456789012.3"),
+        (1.23456789e13, 9, 1.2e13, "1.2346e13"),
+        (1.23456789e11, 9, 1.2e11, "1.23e11"),
+        (1e250, -5, 1.0, "1.000e250"),
+        (0.0, -20, 1e-9, "0"),
+        (NAN, -2, 1.0, "–"),
+        (math.inf, -2, 1.0, "∞"),
+    ],
+)
+def test_to_place(value: float, place: int, size: float, text: str) -> None:
+    assert to_place(value, place, size) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "place", "text"),
+    [
+        (0.07474, -5, "0.07474"),
+        (0.0996, -3, "0.100"),
+        (0.00123, -2, "0.0012"),
+        (2.234e-8, -9, "2.2e-8"),
+        (9.96e-8, -8, "1.0e-7"),
+        (0.0, -5, "0"),
+        (NAN, -5, "–"),
+        (math.inf, -5, "∞"),
+    ],
+)
+def test_error_to_place(error: float, place: int, text: str) -> None:
+    assert error_to_place(error, place) == text
 
 
 @pytest.mark.parametrize(
@@ -154,7 +209,7 @@ def test_columns_of_which_nothing_is_known_are_left_out() -> None:
 def test_weights_that_diverged_can_be_read() -> None:
     fit = learned(weights=np.array([1e250, -3e-200]), status=Status.DIVERGED)
     row = next(line for line in render(fit).splitlines() if line.startswith("bill")).split()
-    assert row == ["bill_depth_mm", "1.000e250", "-1.14765", "0.14746", "6.781e250"]
+    assert row == ["bill_depth_mm", "1.000e250", "-1.14765", "0.14746", "6.78e250"]
 
 
 def test_unidentified_weights_have_no_distance() -> None:
@@ -169,6 +224,94 @@ def test_numbers_of_very_different_size_keep_their_digits() -> None:
     assert "1.23457e-9" in text
     assert "4.56780e11" in text
     assert "3.00000" in text
+
+
+def sure(fit: Fit, sd: list[float], **changes: Any) -> Fit:
+    """The same fit with other standard errors of bias and weights."""
+    return replace(fit, uncertainty=Uncertainty(np.array([sd[0], 1.0, *sd[1:]]), np.eye(len(sd) + 1)), **changes)
+
+
+TINY_ERRORS = """\
+                 weight  std error        t       p               95 % interval
+───────────────────────────────────────────────────────────────────────────────
+intercept   4.200000011     2.2e-8   1.88e8  <0.001   4.199999966   4.200000056
+x1          2.000000037     2.2e-8   9.03e7  <0.001   1.999999993   2.000000082
+x2         -3.400000018     2.3e-8  -1.49e8  <0.001  -3.400000064  -3.399999973
+───────────────────────────────────────────────────────────────────────────────
+"""
+
+
+def test_tiny_standard_errors_show_in_the_digits_of_weights_and_intervals() -> None:
+    weights: dict[str, Any] = {"bias": 4.20000001123, "weights": np.array([2.0000000371, -3.40000001846])}
+    fit = sure(example(2, **weights), [2.23421e-8, 2.21411e-8, 2.28027e-8])
+    assert TINY_ERRORS in render(fit)
+    learned_at = fit.coefficients + np.array([5e-7, 0.0, 2e-8])
+    beside = replace(fit, bias=learned_at[0], weights=learned_at[1:], exact=fit.coefficients, solver="sgd")
+    rows = [line.split() for line in render(beside).splitlines()[6:9]]
+    assert rows[0] == ["intercept", "4.200000511", "4.200000011", "2.2e-8", "22.379"]
+    assert rows[2] == ["x2", "-3.399999998", "-3.400000018", "2.3e-8", "0.877"]
+
+
+def test_each_row_has_the_digits_of_its_own_standard_error() -> None:
+    """Where they differ much: one tiny error neither hides digits of other rows nor gives them more."""
+    fit = example(3, bias=386379.4, weights=np.array([3.0000526, 19999923.1, 1.03e-12]))
+    lines = render(sure(fit, [235329.2, 4.3e-5, 47.1, 4.34e-14])).splitlines()[6:10]
+    assert [line.split()[1:3] for line in lines] == [
+        ["386379", "235329"],
+        ["3.000053", "4.3e-5"],
+        ["19999923", "47"],
+        ["1.030e-12", "4.3e-14"],
+    ]
+    units = [line.split()[1].partition(".")[0] for line in lines]
+    ends = {line.index(unit, 9) + len(unit) for line, unit in zip(lines, units, strict=True)}
+    assert len(ends) == 1  # decimal points below one another
+
+
+def test_where_the_ends_of_intervals_have_no_room_their_reach_is_told() -> None:
+    long = example(2, names=("a_name_of_twenty_cells", "b"), bias=4.2, weights=np.array([2.0000000371, -3.4]))
+    fit = sure(long, [2.2e-8, 2.2e-8, 3.5e-8])
+    lines = render(fit, 0.99).splitlines()
+    assert lines[4].split()[-3:] == ["±", "99", "%"]
+    assert "±: how far the interval reaches to either side of the weight" in lines
+    row = lines[7].split()
+    assert row[:3] == ["a_name_of_twenty_cells", "2.000000037", "2.2e-8"]
+    low, high = fit.interval(0.99)[1]
+    assert float(row[-1]) == pytest.approx((high - low) / 2, rel=0.05)
+    assert "±" not in render(sure(long, [0.22, 0.22, 0.35]))
+
+
+magnitudes = st.floats(min_value=1, max_value=9.99)
+
+
+@given(
+    rows=st.lists(st.tuples(magnitudes, st.integers(-40, 40), magnitudes, st.integers(-18, 3)), min_size=2, max_size=6),
+    name=st.sampled_from(["x", "a_rather_long_name_of_a_feature"]),
+    judged=st.booleans(),
+)
+def test_every_weight_is_shown_to_its_standard_errors_second_digit(
+    rows: list[tuple[float, int, float, int]], name: str, judged: bool
+) -> None:
+    weights = [float(f"{m!r}e{power}") * (-1) ** i for i, (m, power, _, _) in enumerate(rows)]
+    errors = [float(f"{m!r}e{power + below}") for _, power, m, below in rows]
+    fit = example(len(rows) - 1, names=tuple(f"{i}{name}{i}" for i in range(1, len(rows))))
+    fit = sure(fit, errors, bias=weights[0], weights=np.array(weights[1:]))
+    fit = replace(fit, exact=fit.coefficients) if judged else fit
+    lines = render(fit).splitlines()
+    assert max(map(len, lines)) <= 80
+    for line, weight, error in zip(lines[6:], weights, errors, strict=False):
+        cells = line.split()[1:]
+        slack = 0.0503 * error + 1.1e-14 * abs(weight)  # half of its second digit, or float64's end
+        assert abs(float(cells[0]) - weight) <= slack
+        shown = float(cells[2] if judged else cells[1])
+        assert abs(shown - error) <= 0.0503 * error
+
+
+def test_where_nothing_is_uncertain_there_is_no_distance() -> None:
+    fit = sure(learned(), [0.0, 0.14746, 0.0])
+    rows = [line.split() for line in render(fit).splitlines()[7:10]]
+    assert [row[3] for row in rows] == ["0", "0.1475", "0"]
+    assert [row[4] for row in rows] == ["–", "-0.014", "–"]
+    assert "∞" not in render(sure(learned(), [0.0, 0.0, 0.0]))
 
 
 def test_no_row_for_an_intercept_that_was_not_fitted() -> None:
@@ -192,6 +335,9 @@ def test_method_line_names_what_was_asked_for() -> None:
     assert line == "squared loss · exact solver · exact precision · l2 0.2500 · hc3 errors"
     line = render(learned(loss="quantile", settings={"q": 0.9}, errors="hc3", uncertainty=None)).splitlines()[2]
     assert line == "quantile loss (q 0.9) · sgd solver · float64 precision"
+    given = {"k": None, "scale_by": None, "delta": 3.0}  # as SGD keeps a Huber loss
+    line = render(learned(loss="huber", settings=given, precision="exact")).splitlines()[2]
+    assert line == "huber loss (delta 3) · sgd solver · optimum in exact precision"
 
 
 ROBUST = """\

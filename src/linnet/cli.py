@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -173,7 +174,7 @@ def compare(
     errors: options.SharedErrorKind = "auto",
     level: options.Level = 0.95,
     save: options.Save = None,
-    plot: options.Plot = None,
+    plot: options.Figure = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -366,11 +367,20 @@ def _write(result: Fit | Fits, data: str, save: str | None, plot: str | None, qu
     if save is not None:
         result.save(save)
         remark(f"Model: {save}", quiet)
-    if plot is not None:
+    if plot is None:
+        return
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         figures.save(result.plot(data if len(result.names) == 1 else None), plot)
         remark(f"Figure: {plot}", quiet)
-        if isinstance(result, Fit) and "lr" in result.settings:
-            _draw_loss(result, _beside(plot), quiet)
+        try:
+            if isinstance(result, Fit) and "lr" in result.settings:
+                figures.save(figures.loss_curve(result), _beside(plot))
+                remark(f"Figure: {_beside(plot)}", quiet)
+        except InputError as error:  # no reason to fail: the weights are there
+            remark(f"No loss curve: {error}", quiet)
+    for text in {str(warning.message): None for warning in warned}:
+        remark(text, quiet)
 
 
 def _status(fits: Iterable[Fit]) -> int:
@@ -387,13 +397,3 @@ def _beside(plot: str) -> Path:
     """Where the loss curve goes that belongs to a figure: weights.png has weights-loss.png."""
     path = Path(plot)
     return path.with_name(f"{path.stem}-loss{path.suffix}")
-
-
-def _draw_loss(result: Fit, path: Path, quiet: bool) -> None:
-    from linnet import figures
-
-    try:
-        figures.save(figures.loss_curve(result), path)
-        remark(f"Figure: {path}", quiet)
-    except InputError as error:  # no reason to fail: the weights are there
-        remark(f"No loss curve: {error}", quiet)

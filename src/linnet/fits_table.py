@@ -5,7 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from linnet.table import DASH, ROWS, WIDTH, bound, bullets, method, number, rows_used, sentence, shorten, wrap
+from linnet.table import (
+    DASH,
+    ROWS,
+    WIDTH,
+    bound,
+    bullets,
+    error_to_place,
+    last_place,
+    method,
+    number,
+    rows_used,
+    sentence,
+    shorten,
+    to_place,
+    wrap,
+)
 from linnet.table import to_dict as fit_to_dict
 
 if TYPE_CHECKING:
@@ -103,13 +118,14 @@ def _weights(fits: Fits) -> Iterator[Row]:
     for j, name in list(enumerate(["intercept", *fits.names[:SHOWN]]))[first:]:
         weights, errors = [weights[j] for weights, _ in columns], [errors[j] for _, errors in columns]
         known = [error for error in errors if error > 0 and math.isfinite(error)]
-        decimals = max(2 - math.floor(math.log10(min(known))), 0) if known else -1
-        if 0 <= decimals <= 8 and max(map(abs, [*weights, *known])) < 1e7:
-            yield name, [f"{weight:z.{decimals}f}" + " " * sure for weight in weights]
-            said = [f"{error:.{decimals}f}" if math.isfinite(error) else number(error) for error in errors]
+        if known:
+            size = max(map(abs, [*weights, *known]))
+            place = last_place(min(known), 3, size)
+            yield name, [to_place(weight, place, size) + " " * sure for weight in weights]
+            said = [error_to_place(error, place) for error in errors]
         else:
             yield name, [number(weight) + " " * sure for weight in weights]
-            said = [number(error, 3) for error in errors]
+            said = [number(error) for error in errors]
         if sure:
             yield "", ["" if math.isnan(error) else f"({text})" for error, text in zip(errors, said, strict=True)]
 

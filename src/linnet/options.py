@@ -172,10 +172,21 @@ Resume = Annotated[bool, typer.Option("--resume", help="SGD: go on from the chec
 
 # --- How to say it --------------------------------------------------------------------------------------------------
 
-Level = Annotated[float, typer.Option("--level", metavar="NUMBER", help="Level of the intervals, between 0 and 1.")]
+Level = Annotated[
+    float,
+    typer.Option(
+        "--level",
+        metavar="NUMBER",
+        help="Level of the intervals, between 0 and 1. Tables of weights that were learned, and of several fits, show "
+        "none: --json gives them.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no remarks on stderr.")]
 Save = Annotated[str | None, typer.Option("--save", metavar="FILE", help="Write the model to this file (JSON).")]
+Figure = Annotated[
+    str | None, typer.Option("--plot", metavar="FILE", help="Write a figure to this file (.png, .svg or .pdf).")
+]
 Plot = Annotated[
     str | None,
     typer.Option(

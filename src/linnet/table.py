@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_UP, Context
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from linnet.block import Float64s
     from linnet.fitted import Fit
 
 WIDTH = 80
 SHAPE = ("q", "k", "scale_by", "delta")  # settings that say what a loss is
 ROWS = 40  # weights shown; a longer table is data, which to_dict() and --json give
+HELD = 15  # digits of any decimal number that float64 holds
 DASH = "–"
 
 
@@ -34,7 +33,7 @@ def render(fit: Fit, level: float = 0.95) -> str:
     Raises:
         InputError: `level` is not between 0 and 1.
     """
-    parts = [_header(fit), _weights(fit, level), _summary(fit), _sentences(fit)]
+    parts = [_header(fit), _weights(fit, level), _summary(fit), [*wrap(sentence(fit.status.text)), *bullets(fit.notes)]]
     return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts)
 
 
@@ -99,8 +98,7 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "history": fit.history,
         "covariance": fit.covariance.tolist(),
     }
-    plain: dict[str, Any] = _plain(values)
-    return plain
+    return dict(_plain(values))
 
 
 def _plain(value: Any) -> Any:
@@ -111,19 +109,41 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def number(value: float, digits: int = 5) -> str:
-    """A number in about so many significant digits; scientific only where zeros would bury them."""
-    if math.isnan(value):
-        return DASH
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
+def number(value: float, digits: int = 5, top: int = 9) -> str:
+    """A number in about so many significant digits; scientific where zeros would bury them, and from 10**top on."""
+    if not math.isfinite(value):
+        return DASH if math.isnan(value) else "∞" if value > 0 else "-∞"
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     power = int(exponent)
-    if -5 < power < 9:
+    if -5 < power < top:
         return f"{value:.{max(0, digits - 1 - power)}f}"
     return f"{mantissa}e{power}"
+
+
+def last_place(error: float, digits: int, size: float) -> int:
+    """The power of ten of a standard error's last of so many digits, or of the last that float64 holds of a `size`."""
+    return max(int(f"{error:.{digits - 1}e}".split("e")[1]) - digits, _power(size) - HELD) + 1
+
+
+def to_place(value: float, place: int, size: float) -> str:
+    """A number rounded at that power of ten; scientific where zeros would bury or end numbers as large as `size`."""
+    if not math.isfinite(value) or _power(value) - place > HELD:  # diverged, and far from that size
+        return number(value, 4)
+    if -5 < _power(size) < (12 if place < 5 else 9):
+        return f"{value:z.{max(0, -place)}f}"
+    return number(value, max(2, _power(value) - place + 1))
+
+
+def error_to_place(error: float, place: int) -> str:
+    """A standard error rounded where its weight is, but never before its second digit."""
+    known = 0 < error < math.inf
+    return to_place(error, min(place, last_place(error, 2, error)), error) if known else number(error)
+
+
+def _power(value: float) -> int:
+    return math.floor(math.log10(abs(value))) if 0 < abs(value) < math.inf else -400  # below any float64
 
 
 def bound(value: float) -> str:
@@ -181,7 +201,8 @@ def wrap(text: str, first: str = "", rest: str = "", width: int = WIDTH) -> list
 
 
 def _header(fit: Fit) -> list[str]:
-    shape = ", ".join(f"{key.split('_')[0]} {_said(fit.settings[key])}" for key in SHAPE if key in fit.settings)
+    known = {key.split("_")[0]: fit.settings[key] for key in SHAPE if fit.settings.get(key) is not None}
+    shape = ", ".join(f"{key} {_said(value)}" for key, value in known.items())
     return [
         shorten(f"Linear regression of {fit.target}", WIDTH),
         rows_used(fit),
@@ -198,7 +219,8 @@ def rows_used(fit: Fit) -> str:
 
 def method(fit: Fit) -> list[str]:
     """How the weights were found: solver, precision, and what departs from a plain fit."""
-    said = [f"{fit.solver} solver", f"{fit.precision} precision"]
+    judged = fit.precision == "exact" and fit.exact is not None  # learning itself is never exact
+    said = [f"{fit.solver} solver", "optimum in exact precision" if judged else f"{fit.precision} precision"]
     if fit.l2:
         said.append(f"l2 {number(fit.l2, 4)}")
     if not fit.intercept:
@@ -239,13 +261,12 @@ def _weights(fit: Fit, level: float) -> list[str]:
     from rich.cells import cell_len
 
     names = ["intercept", *fit.names]
-    errors = [fit.bias_std_error, *fit.std_errors.tolist()]
     first = 0 if fit.intercept else 1
-    shown = slice(first, min(len(names), first + ROWS))
+    shown = slice(first, first + ROWS)
 
     widest = max(map(cell_len, names[shown]), default=0)
-    for style in _styles(errors[shown]):  # the first that leaves room for the names
-        columns = _tested(fit, shown, style, level) if fit.exact is None else _judged(fit, fit.exact, shown, style)
+    for style in _styles(fit, shown):  # the first that leaves room for the names
+        columns = _columns(fit, shown, style, level)
         room = WIDTH - sum(len(column[0]) + 2 for column in columns)
         if room >= max(min(widest, 24), 9):
             break
@@ -261,76 +282,85 @@ def _weights(fit: Fit, level: float) -> list[str]:
         lines.append(f"and {len(names) - shown.stop:,} more: to_dict() and --json give all of them")
     if fit.exact is not None and fit.uncertainty is not None:
         lines.append("distance: from learned to exact, in standard errors")
+    elif not style.ends and fit.uncertainty is not None:
+        lines.append("±: how far the interval reaches to either side of the weight")
     return lines
 
 
-def _judged(fit: Fit, exact: Float64s, shown: slice, style: Callable[[float], str]) -> list[list[str]]:
-    """The columns of a table that holds what was learned against the exact answer."""
-    columns = [
-        _column("learned", [style(x) for x in fit.coefficients[shown].tolist()]),
-        _column("exact", [style(x) for x in exact[shown].tolist()]),
-    ]
-    if fit.uncertainty is not None:
-        errors = np.r_[fit.bias_std_error, fit.std_errors]
-        columns += [
-            _column("std error", [style(x) for x in errors[shown].tolist()]),
-            _column("distance", [_ratio(x, 3) for x in fit.distance[shown].tolist()]),
-        ]
-    return columns
+class _Style(NamedTuple):
+    """A way to write the rows of a table."""
+
+    places: Sequence[int]  # of each row's last digit
+    sizes: Sequence[float]
+    ends: bool = True  # of each interval; or how far it reaches
+    waste: int = 3  # cells that a column may be wider for having its decimal points below one another
+
+    def weights(self, title: str, values: Sequence[float]) -> list[str]:
+        """A column of weights."""
+        return self.column(title, list(map(to_place, values, self.places, self.sizes)))
+
+    def errors(self, title: str, values: Sequence[float]) -> list[str]:
+        """A column of standard errors."""
+        return self.column(title, list(map(error_to_place, values, self.places)))
+
+    def column(self, title: str, cells: list[str]) -> list[str]:
+        """A title and cells of one width."""
+        tails = [len(cell) - cell.find(".") if "." in cell else 0 for cell in cells]
+        aligned = [cell + " " * (max(tails) - tail) for cell, tail in zip(cells, tails, strict=True)]
+        room = max(max(map(len, cells), default=0) + self.waste, len(title))
+        return _column(title, aligned if max(map(len, aligned), default=0) <= room else cells)
 
 
-def _tested(fit: Fit, shown: slice, style: Callable[[float], str], level: float) -> list[list[str]]:
-    """The columns of a table that tells how sure each weight is."""
-    columns = [_column("weight", [style(x) for x in fit.coefficients[shown].tolist()])]
+def _styles(fit: Fit, shown: slice) -> Iterator[_Style]:
+    """Ways to write weights and their errors, the most readable first, and last one that always has room.
+
+    One number of decimals by the smallest standard error, where it is short; or each row to its own one's second digit.
+    """
+    errors = [fit.bias_std_error, *fit.std_errors.tolist()][shown]
+    known = [0 < error < math.inf for error in errors]
+    sizes = np.abs(fit.coefficients if fit.exact is None else fit.exact)[shown].tolist()
+    sizes = [max(size, error) if sure else size for size, error, sure in zip(sizes, errors, known, strict=True)]
+    if any(known):
+        largest, smallest = max(sizes), min(error for error in errors if error > 0)
+        for place in (last_place(smallest, 4, smallest), last_place(smallest, 3, smallest)):
+            if place >= -6 and largest < 1e12 and _power(largest) - place < HELD:
+                yield _Style([place] * len(sizes), [largest] * len(sizes))
+    rows = zip(errors, sizes, known, strict=True)
+    places = [last_place(error, 2, size) if sure else _power(size) - 5 for error, size, sure in rows]
+    for ends, waste in ((True, WIDTH), (False, WIDTH), (False, 0)):
+        yield _Style(places, sizes, ends, waste)
+
+
+def _columns(fit: Fit, shown: slice, style: _Style, level: float) -> list[list[str]]:
+    """How sure each weight is, or where what was learned lies beside the exact answer."""
+    from linnet.inference import t_quantile
+
+    reach, percent = t_quantile(level, fit.df_residual), f"{level * 100:.10g} %"
+    told = {"weight": fit.coefficients} if fit.exact is None else {"learned": fit.coefficients, "exact": fit.exact}
+    columns = [style.weights(title, values[shown].tolist()) for title, values in told.items()]
     if fit.uncertainty is None:
         return columns
-    errors = np.r_[fit.bias_std_error, fit.std_errors]
-    low, high = (_column("", [style(x) for x in ends])[1:] for ends in fit.interval(level)[shown].T.tolist())
-    ends = [f"{a}  {b}" for a, b in zip(low, high, strict=True)]
-    return [
-        *columns,
-        _column("std error", [style(x) for x in errors[shown].tolist()]),
-        _column("t", [_ratio(x, 2) for x in fit.t_values[shown].tolist()]),
-        _column("p", [p_value(x) for x in fit.p_values[shown].tolist()], align=False),
-        _column(f"{level * 100:.10g} % interval", ends, align=False),
-    ]
+    errors = np.r_[fit.bias_std_error, fit.std_errors][shown]
+    columns.append(style.errors("std error", errors.tolist()))
+    if fit.exact is not None:
+        distance = np.where(errors > 0, fit.distance[shown], np.nan)  # a standard error of 0 is no unit
+        return [*columns, style.column("distance", [_ratio(x, 3) for x in distance.tolist()])]
+    columns.append(style.column("t", [_ratio(x, 2) for x in fit.t_values[shown].tolist()]))
+    columns.append(_column("p", [p_value(x) for x in fit.p_values[shown].tolist()]))
+    if not style.ends:
+        return [*columns, style.errors(f"± {percent}", (reach * errors).tolist())]
+    low, high = (style.weights("", ends)[1:] for ends in fit.interval(level)[shown].T.tolist())
+    return [*columns, _column(f"{percent} interval", [f"{a}  {b}" for a, b in zip(low, high, strict=True)])]
 
 
-def _styles(errors: Sequence[float]) -> Iterator[Callable[[float], str]]:
-    """Ways to write weights and their errors, the most readable first.
-
-    One number of decimals throughout, by the smallest standard error, where that comes out short enough; otherwise
-    each number in so many significant digits of its own.
-    """
-    positive = [error for error in errors if error > 0 and math.isfinite(error)]
-    if positive:
-        power = math.floor(math.log10(min(positive)))
-        for digits in (4, 3):
-            if power - digits + 1 >= -6 and max(positive) < 1e8:
-                yield partial(_fixed, decimals=max(0, digits - 1 - power))
-    for digits in (6, 5, 4, 3):
-        yield partial(number, digits=digits)
-
-
-def _fixed(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if abs(value) < 1e12 else number(value, 4)
-
-
-def _column(title: str, cells: list[str], *, align: bool = True) -> list[str]:
-    """A title and cells of one width, the decimal points below one another where that does not waste much room."""
-    if align:
-        tails = [len(cell) - cell.find(".") if "." in cell else 0 for cell in cells]
-        aligned = [cell + " " * (max(tails, default=0) - tail) for cell, tail in zip(cells, tails, strict=True)]
-        widest = max(map(len, cells), default=0)
-        if max(map(len, aligned), default=0) <= max(widest + 3, len(title)):
-            cells = aligned
+def _column(title: str, cells: Sequence[str]) -> list[str]:
     width = max([len(title), *map(len, cells)])
     return [text.rjust(width) for text in (title, *cells)]
 
 
 def _ratio(value: float, decimals: int) -> str:
     """A number of standard errors."""
-    return f"{value:z.{decimals}f}" if abs(value) < 99_999.5 else number(value, 4)
+    return f"{value:z.{decimals}f}" if abs(value) < 99_999.5 else number(value, 3, top=5)
 
 
 def _summary(fit: Fit) -> list[str]:
@@ -353,10 +383,6 @@ def _summary(fit: Fit) -> list[str]:
     if not math.isnan(fit.gap):
         lines.append(f"{'':<13}at most {bound(fit.gap)} of itself above the optimum")
     return lines
-
-
-def _sentences(fit: Fit) -> list[str]:
-    return [*wrap(sentence(fit.status.text)), *bullets(fit.notes)]
 
 
 def bullets(notes: Sequence[str]) -> list[str]:
