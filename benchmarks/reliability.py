@@ -75,8 +75,8 @@ if kind == "disk":
         file.truncate(file.write(bytes(1 << 18)) - room)  # it takes what there is room for
 else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
-try:
-    learn(400, checkpoint=checkpoint, resume=True)
+try:  # within the run that ends it, at its end a note
+    message = " ".join(learn(400, checkpoint=checkpoint, resume=True).notes)
 except linnet.InputError as error:
     message = str(error)
 if kind == "disk":

@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from linnet.atomic import check_output, column_writer, replacing
+from linnet.atomic import check_apart, check_output, column_writer, replacing
 from linnet.block import InputError
 
 
@@ -77,6 +77,27 @@ def test_bad_outputs_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no folder"):
         check_output(tmp_path / "file" / "x")
     assert check_output(tmp_path / "X.PNG", (".png",)) == (tmp_path / "X.PNG").resolve()
+
+
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for name in ("nul\0", "x" * 5000, str(tmp_path / "a")):
+        with pytest.raises(InputError, match=r"^There can be no file '.*; choose another name\.$"):
+            check_output(name)
+    with pytest.raises(InputError, match="There can be no file"):
+        check_apart(data=tmp_path / "a")
+
+
+def test_one_file_is_not_for_two_purposes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("m")
+    check_apart(data="d.csv", model="m", figure="m.png", checkpoint=None)
+    check_apart(data=None, model=None)
+    for same in ("m", tmp_path / "m", "folder/../m", "link"):
+        with pytest.raises(InputError, match=r"^The model and the checkpoint are both .*: give one of them another"):
+            check_apart(data="d.csv", model="m", checkpoint=same)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")

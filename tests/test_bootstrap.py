@@ -18,7 +18,6 @@ from linnet.solution import Solution
 from linnet.solvers.exact import Exact
 from linnet.solvers.interior_point import InteriorPoint
 from linnet.solvers.newton import Newton
-from linnet.solvers.sgd import SGD
 from linnet.solvers.solver import Solver, Step
 from linnet.sources.arrays import ArraySource
 from linnet.sources.source import Source
@@ -214,8 +213,6 @@ def test_numbers_out_of_range(settings: dict[str, Any], words: str) -> None:
 def test_refusals() -> None:
     source = ArraySource([[1.0], [2.0], [4.0]], [1.0, 3.0, 2.0])
     solution = solution_of(source)
-    with pytest.raises(InputError, match="write each of its fits over the checkpoint"):
-        bootstrap(SGD(checkpoint="run.ckpt"), LEAST, source, solution)
     with pytest.raises(InputError, match=r"Fit 1 of the bootstrap's 200 failed.*Or ask for other errors"):
         bootstrap(Exact(), Objective(Absolute()), source, solution)
     source.rereadable = False

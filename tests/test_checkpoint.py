@@ -121,7 +121,8 @@ def test_anything_round_trips(
     original = Checkpoint(settings, data, numbers, kept)
     original.save(path)
     assert equal(original, Checkpoint.load(path))
-    original.require(settings, data)
+    original.require(settings)
+    original.require_data(data)
 
 
 def test_numbers_of_numpy_become_pythons(path: Path) -> None:
@@ -377,22 +378,55 @@ def test_the_first_setting_that_differs_is_named(path: Path, now: dict[str, Any]
     Checkpoint(settings, "abc", {}, {}).save(path)
     kept = Checkpoint.load(path)
     with pytest.raises(InputError, match=words) as caught:
-        kept.require({**settings, **now}, "abc")
+        kept.require({**settings, **now})
     assert len(str(caught.value)) < 350
     assert "remove the checkpoint to begin anew" in str(caught.value)
 
 
 def test_a_setting_that_is_gone_is_named() -> None:
     with pytest.raises(InputError, match="another shuffle: it was True, and now it is not set"):
-        SMALL.require({"lr": 0.1}, "abc")
+        SMALL.require({"lr": 0.1})
 
 
 def test_other_rows_are_refused() -> None:
-    with pytest.raises(InputError, match="other data: the rows"):
-        SMALL.require(SMALL.settings, "abd")
+    SMALL.require_data("abc")
+    with pytest.raises(InputError, match=r"other data\. The rows, their order or their weights"):
+        SMALL.require_data("abd")
 
 
 def test_equal_settings_may_be_written_differently(path: Path) -> None:
     """Tuples are lists, NumPy's numbers Python's, 1 is 1.0 and NaN is itself."""
     Checkpoint({"start": (1.0, 2.0), "lr": 1, "x": NAN, "size": np.int64(3)}, "abc", {}, {}).save(path)
-    Checkpoint.load(path).require({"size": 3, "start": [1.0, 2.0], "lr": np.float64(1.0), "x": NAN}, "abc")
+    Checkpoint.load(path).require({"size": 3, "start": [1.0, 2.0], "lr": np.float64(1.0), "x": NAN})
+
+
+def test_a_run_goes_on_from_its_own_checkpoint_or_begins(path: Path) -> None:
+    assert Checkpoint.prepare(path, SMALL.settings, True) is None
+    assert Checkpoint.prepare(path, SMALL.settings, False) is None
+    assert not path.exists()
+    SMALL.save(path)
+    kept = Checkpoint.prepare(str(path), SMALL.settings, True)
+    assert kept is not None
+    assert equal(kept, SMALL)
+    with pytest.raises(InputError, match=r"run\.ckpt' exists already: resume from it .*, or remove it to begin anew"):
+        Checkpoint.prepare(path, SMALL.settings, False)
+    with pytest.raises(InputError, match=r"Cannot resume from '.*run\.ckpt'\. .* another lr: it was 0\.1"):
+        Checkpoint.prepare(path, {**SMALL.settings, "lr": 0.2}, True)
+    with pytest.raises(InputError, match="it is a folder"):
+        Checkpoint.prepare(path.parent, SMALL.settings, True)
+    with pytest.raises(InputError, match="there is no folder"):
+        Checkpoint.prepare(path.parent / "absent" / "run", SMALL.settings, True)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"a,b\n1,2\n", "choose another name"), (b"", "choose another name"), (b"linnet-checkpoint 1\nx", "damaged")],
+)
+def test_what_stands_in_the_way_is_told_by_what_it_is(path: Path, content: bytes, said: str, resume: bool) -> None:
+    """Nobody is told to remove what is no checkpoint."""
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said) as refused:
+        Checkpoint.prepare(path, {}, resume)
+    assert ("remove" in str(refused.value)) == content.startswith(b"linnet-checkpoint ")
+    assert path.read_bytes() == content

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 import linnet
 from linnet.block import InputError
+from linnet.fitting import fit_quantiles, fit_source
 from linnet.solvers.solver import Step
+from linnet.sources.arrays import ArraySource
 
 Floats = NDArray[np.float64]
 N = 60
@@ -330,9 +332,77 @@ def test_saved_and_loaded(table: tuple[Floats, Floats], name: str, tmp_path: Pat
         assert again.interval(0.8).tobytes() == fit.interval(0.8).tobytes()
 
 
-def test_precision_of_another_solver_is_refused() -> None:
+@pytest.mark.parametrize("solver", ["sgd", linnet.SGD(), linnet.Exact()], ids=["sgd", "SGD()", "Exact()"])
+def test_precision_of_another_solver_is_refused(solver: Any) -> None:
     X, y = np.eye(4), np.arange(4.0)
-    for solver in ("sgd", linnet.SGD(), linnet.Exact()):
-        with pytest.raises(InputError, match="precision"):
-            linnet.fit(X, y, solver=solver, precision="exact")
+    with pytest.raises(InputError, match='leave it out, or use solver="exact"'):
+        linnet.fit(X, y, solver=solver, precision="exact")
+    with pytest.raises(InputError, match="which is for squared loss: leave it out"):
+        linnet.fit(X, y, loss="absolute", precision="exact")
+    linnet.fit(X, y, solver=solver)  # what was advised does work
+    assert linnet.fit(X, y, solver="exact", precision="exact").precision == "exact"
     assert linnet.fit(X, y, solver=linnet.Exact(precision="exact")).precision == "exact"
+
+
+def test_the_remedies_for_sums_out_of_range_work(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    usual = linnet.fit(X, y)
+    for solver in ("sgd", linnet.Exact(precision="float64")):
+        with pytest.raises(InputError, match=r"rescale the columns or.*use solver=\"exact\" with precision=\"exact\""):
+            linnet.fit(X * 1e160, y, solver=solver)
+    exact = linnet.fit(X * 1e160, y, solver="exact", precision="exact")
+    np.testing.assert_allclose(exact.weights * 1e160, usual.weights, rtol=1e-12)
+    rescaled = linnet.fit(X * 1e100, y, solver="sgd")
+    assert rescaled.exact is not None
+    np.testing.assert_allclose(rescaled.exact, np.r_[usual.bias, usual.weights * 1e-100])
+
+
+class Unread(ArraySource):
+    """Rows that nobody may read."""
+
+    def blocks(self) -> Any:
+        raise AssertionError("the rows were read")
+
+    def held(self) -> Any:
+        raise AssertionError("the rows were read")
+
+
+def test_a_checkpoint_for_several_runs_is_refused_before_rows_are_read(
+    table: tuple[Floats, Floats], tmp_path: Path
+) -> None:
+    source, solver = Unread(*table), linnet.SGD(checkpoint=tmp_path / "run")
+    with pytest.raises(InputError, match="the bootstrap runs the solver many times: leave the checkpoint out"):
+        fit_source(source, solver=solver, errors="bootstrap")
+    with pytest.raises(InputError, match="each quantile is a run of its own"):
+        fit_quantiles(source, linnet.Quantile([0.1, 0.5]), solver=solver)
+    with pytest.raises(AssertionError, match="the rows were read"):
+        fit_source(source, solver=solver, errors="hc3")
+
+
+def test_beside_a_checkpoint_other_losses_are_fitted_again_by_their_own_solver(
+    table: tuple[Floats, Floats], tmp_path: Path
+) -> None:
+    X, y = table
+    learner = linnet.SGD(epochs=2, checkpoint=tmp_path / "run")
+    learned = linnet.fit(X, y, loss="absolute", errors="bootstrap", solver=learner)
+    solved = linnet.fit(X, y, loss="absolute", errors="bootstrap")
+    np.testing.assert_array_equal(learned.std_errors, solved.std_errors)
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+def test_an_interrupted_run_over_files_is_not_followed_by_a_bootstrap(
+    table: tuple[Floats, Floats], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    """Somebody wants an end, and not 200 more runs."""
+
+    def stop(step: Step) -> None:
+        if step.epoch == 2:
+            raise KeyboardInterrupt
+
+    X, y = table
+    np.savetxt(tmp_path / "t.csv", np.column_stack([X, y]), delimiter=",", header="a,b,c,y", comments="")
+    monkeypatch.setattr("linnet.bootstrap.bootstrap", lambda *_: pytest.fail("the rows were fitted again"))
+    solver = linnet.SGD(lr=0.01, epochs=5, tol=None, checkpoint=None if loss == "squared" else tmp_path / "run")
+    fit = linnet.fit(tmp_path / "t.csv", "y", loss=loss, solver=solver, errors="bootstrap", progress=stop)
+    assert fit.status is linnet.Status.INTERRUPTED
+    assert np.isnan(fit.std_errors).all()

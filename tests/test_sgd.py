@@ -366,11 +366,11 @@ def test_order_matters_note_without_shuffle() -> None:
 
 
 def test_too_wide_for_moments(monkeypatch: pytest.MonkeyPatch) -> None:
-    from linnet.solvers import survey
+    from linnet.solvers import gathering
 
     X, y = table(3000, 6)
     exact = linnet.fit(X, y)
-    monkeypatch.setattr(survey, "WIDEST", 5)
+    monkeypatch.setattr(gathering, "WIDEST", 5)
     fit = linnet.fit(X, y, solver=SGD(epochs=200))
     assert fit.exact is None
     assert fit.uncertainty is None
@@ -465,39 +465,7 @@ def test_resuming_other_rows_or_settings_is_refused(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-# --- Settings ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"lr": 0},
-        {"lr": -1.0},
-        {"lr": math.nan},
-        {"lr": "fast"},
-        {"batch_size": 0},
-        {"batch_size": 2.5},
-        {"epochs": 0},
-        {"epochs": True},
-        {"momentum": 1.0},
-        {"momentum": -0.1},
-        {"average": 3},
-        {"schedule": "cosine"},
-        {"shuffle": "all"},
-        {"init": "ones"},
-        {"seed": -1},
-        {"tol": 0.1},
-        {"decay": 0},
-        {"every": 0},
-        {"resume": True},
-        {"start": (1.0,)},
-    ],
-    ids=lambda settings: f"{settings}",
-)
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
-    X, y = table()
-    with pytest.raises(InputError, match=next(iter(settings))):
-        linnet.fit(X, y, solver=SGD(**settings))
+# --- Odds and ends ----------------------------------------------------------------------------------------------------
 
 
 def test_a_loss_of_unknown_shape_is_refused() -> None:

@@ -15,10 +15,22 @@ def test_thread_count_is_what_was_asked_for(threads: str, monkeypatch: pytest.Mo
     assert thread_count() == int(threads)
 
 
-@pytest.mark.parametrize("asked", ["", "0", "-2", "many", "1.5"])
-def test_thread_count_ignores_nonsense(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asked", ["0", "-2", "many", "1.5", "²", " "])
+def test_what_is_no_number_of_threads_is_said_once(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LINNET_NUM_THREADS", raising=False)
+    usual = thread_count()
     monkeypatch.setenv("LINNET_NUM_THREADS", asked)
-    assert thread_count() >= 1
+    with pytest.warns(RuntimeWarning, match=f"LINNET_NUM_THREADS must be a whole .* but is {asked!r}: as many") as told:
+        assert [thread_count(), thread_count()] == [usual, usual]
+    assert len(told) == 1
+    assert thread_count() == usual  # a warning would be an error here
+
+
+def test_unset_and_empty_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LINNET_NUM_THREADS", raising=False)
+    usual = thread_count()
+    monkeypatch.setenv("LINNET_NUM_THREADS", "")
+    assert thread_count() == usual >= 1
 
 
 @pytest.mark.skipif(

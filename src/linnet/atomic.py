@@ -25,20 +25,42 @@ def check_output(path: Paths, suffixes: Collection[str] = ()) -> Path:
         The path with symbolic links followed, so that the file they point to is the one replaced.
 
     Raises:
-        InputError: the ending is unknown, the folder is missing or not writable, or the path is a folder.
+        InputError: the ending is unknown, the folder is missing or not writable, the path is a folder, or there can be
+            no file of that name.
     """
     named = Path(path)
     if suffixes and named.suffix.lower() not in suffixes:
         known = ", ".join(sorted(suffixes))
         raise InputError(f"Cannot write {named}: the ending of its name must be one of {known}.")
-    target = named.resolve()
-    if target.is_dir():
+    with _possible(named):
+        target = named.resolve()
+        folder = target.is_dir()
+    if folder:
         raise InputError(f"Cannot write {named}: it is a folder; add a file name.")
     if not target.parent.is_dir():
         raise InputError(f"Cannot write {named}: there is no folder {target.parent}; create it first.")
     if not os.access(target.parent if _replaceable(target) else target, os.W_OK):
         raise InputError(f"Cannot write {named}: no permission to write there; choose another place.")
     return target
+
+
+def check_apart(**files: Paths | None) -> None:
+    """Refuse one file for two purposes, of which the later one would take the place of the earlier.
+
+    Args:
+        files: by what they are, such as `model`; None where there is none.
+
+    Raises:
+        InputError: names the two purposes and the file.
+    """
+    purposes: dict[Path, str] = {}
+    for purpose, path in files.items():
+        if path is None:
+            continue
+        with _possible(path):
+            target = Path(path).resolve()
+        if (other := purposes.setdefault(target, purpose)) != purpose:
+            raise InputError(f"The {other} and the {purpose} are both {path}: give one of them another name.")
 
 
 @contextmanager
@@ -104,6 +126,16 @@ def csv_writer(stream: IO[bytes], names: Sequence[str]) -> Iterator[Callable[[Se
     stream.write((",".join(names) + "\n").encode())
     with csv.CSVWriter(stream, schema, write_options=csv.WriteOptions(include_header=False)) as writer:
         yield lambda columns: writer.write_batch(pa.record_batch(list(columns), schema=schema))
+
+
+@contextmanager
+def _possible(path: Paths) -> Iterator[None]:
+    """Say in one sentence that a name is too long, that its links go in a circle, or that it holds a null byte."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"There can be no file {os.fspath(path)!r}: {why}; choose another name.") from None
 
 
 def _replaceable(target: Path) -> bool:

@@ -88,8 +88,7 @@ def bootstrap(
         The Uncertainty; None without degrees of freedom.
 
     Raises:
-        InputError: the numbers are out of range, the rows cannot be read again, the solver writes checkpoints, or a fit
-            fails.
+        InputError: the numbers are out of range, the rows cannot be read again, or a fit fails.
     """
     checks: tuple[tuple[str, object, int], ...] = ("replicates", replicates, 2), ("seed", seed, 0)
     for name, number, least in checks:
@@ -98,11 +97,6 @@ def bootstrap(
     if not source.rereadable:
         raise InputError(
             "The bootstrap fits the rows many times, but these can be read only once: give a table or files."
-        )
-    if getattr(solver, "checkpoint", None) is not None:
-        raise InputError(
-            "The bootstrap would write each of its fits over the checkpoint: leave checkpoint= out of the solver, or "
-            "ask for other errors."
         )
     if not solution.df_residual > 0:
         return None

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from linnet.atomic import Paths, replacing
+from linnet.atomic import Paths, check_output, replacing
 from linnet.block import Float64s, InputError
 
 FORMAT = b"linnet-checkpoint "
@@ -101,15 +101,41 @@ class Checkpoint:
         except (ValueError, RecursionError):
             raise InputError(f"The checkpoint {path} makes no sense although its checksum is right: {AGAIN}.") from None
 
-    def require(self, settings: dict[str, Any], data: str) -> None:
-        """Refuse to resume what was another run.
+    @classmethod
+    def prepare(cls, path: Paths, settings: dict[str, Any], resume: bool) -> Checkpoint | None:
+        """Find out before long work whether a run can be kept at `path`.
 
         Args:
-            settings: those of the run that is to be resumed.
-            data: the digest of its rows.
+            path: where.
+            settings: those of the run.
+            resume: whether it may go on from what is there.
+
+        Returns:
+            What the run goes on from; None where there is nothing, so that it begins.
 
         Raises:
-            InputError: names the first setting that differs, with both values, or says that the rows do.
+            InputError: nothing can be written there, or what is there is no checkpoint, is not to be gone on from, or
+                cannot be: see `load` and `require`.
+        """
+        if not check_output(path).exists():
+            return None
+        kept = cls.load(path)  # also where it only stands in the way: somebody's data must not be called a checkpoint
+        if not resume:
+            raise InputError(
+                f"The checkpoint {os.fspath(path)!r} exists already: resume from it (--resume, resume=True), or remove "
+                "it to begin anew."
+            )
+        try:
+            kept.require(settings)
+        except InputError as error:
+            raise InputError(f"Cannot resume from {os.fspath(path)!r}. {error}") from None
+        return kept
+
+    def require(self, settings: dict[str, Any]) -> None:
+        """Refuse to resume a run with other settings.
+
+        Raises:
+            InputError: names the first that differs, with both values.
         """
         kept, now = (json.loads(_text(each)) for each in (self.settings, settings))
         for name in {**now, **kept}:
@@ -120,10 +146,17 @@ class Checkpoint:
                     f"The checkpoint is of a run with another {name}: it was {old}, and now it is {new}. Resume with "
                     "the settings of that run, or remove the checkpoint to begin anew."
                 )
-        if self.data != data:
+
+    def require_data(self, digest: str) -> None:
+        """Refuse to resume a run over other rows than those with this digest.
+
+        Raises:
+            InputError: they are others.
+        """
+        if self.data != digest:
             raise InputError(
-                "The checkpoint is of a run over other data: the rows, their order or their weights have changed. "
-                "Resume with the data of that run, or remove the checkpoint to begin anew."
+                "Cannot resume: the checkpoint is of a run over other data. The rows, their order or their weights "
+                "have changed. Resume with the data of that run, or remove the checkpoint to begin anew."
             )
 
 
@@ -142,11 +175,14 @@ def _read(path: Path) -> tuple[bytes, bytes]:
 
 def _content(path: Path) -> bytes:
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise InputError(f"{path} is not a file, so it is not a checkpoint: give the file that holds it.")
+        raise InputError(f"{path} is not a file, so it is not a checkpoint: give the name of a file.")
     with path.open("rb") as file:
         start = file.read(len(FORMAT))
         if start != FORMAT:
-            raise InputError(f"{path} is not a checkpoint of Linnet, or its beginning is damaged: {AGAIN}.")
+            raise InputError(
+                f"{path} is not a checkpoint of Linnet, or its beginning is damaged: choose another name for the "
+                "checkpoint, or restore it from a copy."
+            )
         if os.fstat(file.fileno()).st_size > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST / 2**30:g} GiB, as no checkpoint of Linnet is: {AGAIN}.")
         return start + file.read()

@@ -143,7 +143,7 @@ def fit(
     from linnet.fits import Fits
     from linnet.fitting import fit as fit_model
 
-    _check_outputs(save, plot, learned=solver == "sgd")
+    _check_outputs(save, plot, learned=solver == "sgd", data=data, checkpoint=checkpoint)
     options.check_level(level)
     settings = {
         "lr": lr, "batch_size": batch_size, "epochs": epochs, "momentum": momentum, "average": average,
@@ -185,7 +185,7 @@ def compare(
     """
     from linnet.comparison import compare as compare_losses
 
-    _check_outputs(save, plot)
+    _check_outputs(save, plot, data=data)
     options.check_level(level)
     result = compare_losses(
         data, target, features=options.names(features), weight=weight, losses=options.losses(losses),
@@ -347,11 +347,12 @@ def _columns(fits: Fits) -> dict[str, Fit]:
     return {f"prediction_{label.replace(' ', '_')}": fit for label, fit in zip(fits.labels, fits, strict=True)}
 
 
-def _check_outputs(save: str | None, plot: str | None, *, learned: bool = False) -> None:
-    """Refuse files that cannot be written before the work is done."""
+def _check_outputs(save: str | None, plot: str | None, *, learned: bool = False, **others: str | None) -> None:
+    """Refuse, before the work is done, files that cannot be written or that are one with another of the command's."""
     from linnet import figures
-    from linnet.atomic import check_output
+    from linnet.atomic import check_apart, check_output
 
+    check_apart(model=save, figure=plot, **others)
     if save is not None:
         check_output(save)
     if plot is not None:

@@ -20,7 +20,7 @@ from linnet.solvers.solver import Solver
 from linnet.sources.arrays import ArraySource
 
 if TYPE_CHECKING:
-    from linnet.fitted import Fit
+    from linnet.solvers.learner import Learned
     from linnet.solvers.sgd import SGD
 
 
@@ -108,6 +108,8 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             precision=self.precision,
             progress=False,
         )
+        if hasattr(self, "_learned"):
+            del self._learned
         return self._publish()
 
     def check_adds_rows(self) -> None:
@@ -132,8 +134,10 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         again, so where float64 later turns out not to be enough, `fit_.status` says so. `l2` and `fit_intercept` may
         change between calls.
 
-        SGD passes once over these rows, beginning at the weights so far; `fit_` then speaks of these rows alone. Other
-        losses than squared can be learned in this way only: their optimum needs all rows at once.
+        SGD passes once over these rows and goes on as if they were the next of one long run: weights, momentum, mean
+        and number of steps are kept, and with lr="auto" the columns' scales, which are those of all rows so far. Only
+        an inverse-time schedule counts each call as an epoch. `fit_` then speaks of these rows alone. Other losses than
+        squared can be learned in this way only: their optimum needs all rows at once.
 
         Args:
             X: features, shape (n, d).
@@ -152,10 +156,11 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         loss = self._loss()
         learner = self._learner()
         if learner is not None:
-            before: Fit | None = getattr(self, "fit_", None)
+            before = self._before()
             source = self._source(X, y, sample_weight, reset=before is None)
             objective = Objective(loss, l2=float(self.l2), intercept=bool(self.fit_intercept))
-            self.fit_, self.moments_ = continue_sgd(learner, objective, source, before), None
+            self.fit_, self._learned = continue_sgd(learner, objective, source, before)
+            self.moments_ = None
             return self._publish()
         if not hasattr(self, "moments_"):
             return self.fit(X, y, sample_weight)
@@ -211,6 +216,17 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         if isinstance(self.solver, str):
             return SGD() if self.solver == "sgd" else None
         return self.solver if isinstance(self.solver, SGD) else None
+
+    def _before(self) -> Learned | None:
+        """What SGD goes on from: what it left, or else the Fit there is."""
+        if hasattr(self, "_learned"):
+            return self._learned
+        if not hasattr(self, "fit_"):
+            return None
+        from linnet.solvers.gathering import Past
+        from linnet.solvers.learner import Learned
+
+        return Learned.at(self.fit_.coefficients, int(self.fit_.settings.get("steps", 0)), Past.of(self.moments_))
 
     def _source(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> ArraySource:
         """The rows, checked by scikit-learn's rules."""

@@ -149,8 +149,10 @@ class Fit:
         """How far [bias, weights] are from `exact`, in standard errors, shape (d+1,); NaN where not available."""
         if self.exact is None:
             return np.full(len(self.names) + 1, np.nan)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return np.asarray((self.coefficients - self.exact) / np.r_[self.bias_std_error, self.std_errors])
+        errors = np.r_[self.bias_std_error, self.std_errors]
+        with np.errstate(over="ignore"):
+            away = self.coefficients - self.exact
+            return np.asarray(np.divide(away, errors, out=np.full_like(errors, np.nan), where=errors > 0))
 
     def interval(self, level: float = 0.95) -> Float64s:
         """Confidence intervals of [bias, weights], shape (d+1, 2).

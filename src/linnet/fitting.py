@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from linnet.fits import Fits
     from linnet.inference import Uncertainty
     from linnet.sandwich import Assessment
+    from linnet.solvers.learner import Learned
     from linnet.solvers.sgd import SGD
 
 Errors = Literal["auto", "classical", "hc0", "hc1", "hc2", "hc3", "iid", "nid", "sandwich", "bootstrap", "none"]
@@ -194,11 +195,6 @@ def fit_quantiles(
         for _ in watch(shared(chosen), source.rows, progress):
             pass
     else:
-        if getattr(chosen, "checkpoint", None) is not None:
-            raise InputError(
-                "A checkpoint holds one run, but each quantile is a run of its own: fit them one by one, each with a "
-                "checkpoint of its own."
-            )
         lasts = [_drain(chosen, objective, source, progress) for objective in objectives]
     fits = [_fit_of(last, chosen, each, source, kind) for last, each in zip(lasts, objectives, strict=True)]
     return Fits(tuple(fits), tuple(map(str, loss.q)), crossing(fits, source))
@@ -221,7 +217,19 @@ def _planned(
         raise InputError(f"progress must be None, True, False or a callable taking each Step, but is {progress!r}.")
     objectives = [Objective(named_loss(loss), l2=l2, intercept=bool(intercept)) for loss in losses]
     first = objectives[0].loss
-    return objectives, _solver(solver, first, precision), _errors(errors, first, source)
+    chosen, kind = _solver(solver, first, precision), _errors(errors, first, source)
+    if getattr(chosen, "checkpoint", None) is not None:
+        if len(objectives) > 1:
+            raise InputError(
+                "A checkpoint holds one run, but each quantile is a run of its own: fit them one by one, each with a "
+                "checkpoint of its own."
+            )
+        if kind == "bootstrap" and isinstance(first, Squared):  # of other losses, their own solver fits again
+            raise InputError(
+                "A checkpoint holds one run, but the bootstrap runs the solver many times: leave the checkpoint out, "
+                "or ask for other errors."
+            )
+    return objectives, chosen, kind
 
 
 def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, errors: str) -> Fit:
@@ -247,7 +255,7 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
         assessment = assess(source, settled, solution, best.weights, best.bias, kind, best.sample)
         uncertainty = assessment.uncertainty
         passes += assessment.passes
-    if solution is not None and errors == "bootstrap":
+    if solution is not None and errors == "bootstrap" and not waiting:
         from linnet.bootstrap import bootstrap
 
         uncertainty = bootstrap(finder, objective, source, solution)
@@ -305,19 +313,22 @@ def _drain(
     return last
 
 
-def continue_sgd(solver: SGD, objective: Objective, source: Source, before: Fit | None) -> Fit:
-    """Learn on from a Fit by one epoch over other rows; the new Fit speaks of these rows alone.
+def continue_sgd(solver: SGD, objective: Objective, source: Source, before: Learned | None) -> tuple[Fit, Learned]:
+    """Learn on by one epoch over other rows; the new Fit speaks of these rows alone.
 
     Raises:
         InputError: rows that cannot be used.
     """
-    start, done = None, 0
-    if before is not None:
-        start, done = tuple(before.coefficients.tolist()), int(before.settings.get("steps", 0))
-    seed = solver.seed + done
-    once = replace(solver, start=start, done=done, epochs=1, tol=None, checkpoint=None, resume=False, seed=seed)
-    last = _drain(once, objective, source, False)
-    return conclude(last, objective, source.design, source.target, solver=solver.name, n_dropped=source.dropped)
+    seed = solver.seed + (0 if before is None else before.step)
+    once = replace(solver, epochs=1, tol=None, checkpoint=None, resume=False, seed=seed)
+    learned: list[Learned] = []
+
+    def steps() -> Iterator[Step]:
+        learned.append((yield from once.onward(objective, source, before)))
+
+    *_, last = steps()
+    fit = conclude(last, objective, source.design, source.target, solver=solver.name, n_dropped=source.dropped)
+    return fit, learned[0]
 
 
 def named_loss(loss: str | Loss) -> Loss:
@@ -343,8 +354,8 @@ def _solver(solver: str | Solver, loss: Loss, precision: Precisions) -> Solver:
             return replace(solver, precision=precision)
     if precision != "auto":
         raise InputError(
-            f'precision="{precision}" is a setting of the exact solver: leave it out, or give it to that, '
-            "Exact(precision=…)."
+            f'precision="{precision}" is a setting of the exact solver, which is for squared loss: leave it out, or '
+            'use solver="exact".'
         )
     return solver
 

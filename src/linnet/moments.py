@@ -197,7 +197,10 @@ class Float64Moments(Moments):
         if not self.n:
             raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
         if not self.finite:
-            raise InputError('Sums of squares leave float64\'s range: use precision="exact", or rescale the columns.')
+            raise InputError(
+                "Sums of squares leave float64's range: rescale the columns or, for squared loss, use "
+                'solver="exact" with precision="exact".'
+            )
         p = self.features + 1
         matrix, exponents = np.empty((p, p)), np.empty(p, np.int64)
         mean, raw = np.empty(p), np.empty(p)

@@ -57,7 +57,7 @@ def _cost(r: float, bend: tuple[float, float, float] | None) -> tuple[float, flo
 
 @_inner
 def _four(
-    x: tuple[Any, Any, Any, Any], y: Any, share: Any, centre: Any, bias: float, w: Any, bend: Any, work: Any, row: int
+    x: Any, y: Any, share: Any, weighted: bool, centre: Any, bias: float, w: Any, bend: Any, work: Any, row: int
 ) -> tuple[float, float]:
     """Losses and slopes of four rows, by their shares in the minibatch; adds Σ slope·(x - centre) to work[row]."""
     x0, x1, x2, x3 = x
@@ -79,6 +79,11 @@ def _four(
     l1, s1 = _cost(y[1] - (bias + t1), bend)
     l2, s2 = _cost(y[2] - (bias + t2), bend)
     l3, s3 = _cost(y[3] - (bias + t3), bend)
+    if weighted:  # a row of weight 0 may hold what overflows
+        l0, s0 = (l0, s0) if share[0] > 0.0 else (0.0, 0.0)
+        l1, s1 = (l1, s1) if share[1] > 0.0 else (0.0, 0.0)
+        l2, s2 = (l2, s2) if share[2] > 0.0 else (0.0, 0.0)
+        l3, s3 = (l3, s3) if share[3] > 0.0 else (0.0, 0.0)
     s0, s1, s2, s3 = s0 * share[0], s1 * share[1], s2 * share[2], s3 * share[3]
     number = w.dtype.type
     g0, g1, g2, g3 = number(s0), number(s1), number(s2), number(s3)
@@ -136,7 +141,7 @@ def _part(
             s0, s1 = s0 * unit * weight[i0], s1 * unit * weight[i1]
             s2, s3 = s2 * unit * weight[i2], s3 * unit * weight[i3]
         rows, targets = (X[i0], X[i1], X[i2], X[i3]), (y[i0], y[i1], y[i2], y[i3])
-        cost, slope = _four(rows, targets, (s0, s1, s2, s3), centre, bias, w, bend, work, row)
+        cost, slope = _four(rows, targets, (s0, s1, s2, s3), weighted, centre, bias, w, bend, work, row)
         loss += cost
         pull += slope
     return loss, pull

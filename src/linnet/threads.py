@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,27 @@ PROCESSOR = 36
 
 
 def thread_count() -> int:
-    """Threads to use: LINNET_NUM_THREADS, or else as many processors as this process may run on."""
+    """Threads to use: LINNET_NUM_THREADS, or else as many as there are processors that this process may run on.
+
+    Warns once where that is set to anything but a whole number from 1 on: work is under way when it is read.
+    """
     asked = os.environ.get("LINNET_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
+    if asked:
+        with suppress(ValueError):
+            if (count := int(asked)) > 0:
+                return count
+        _warn(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@cache  # Python itself says a thing again when something has looked at its filters, as compiling does
+def _warn(asked: str) -> None:
+    warnings.warn(
+        f"LINNET_NUM_THREADS must be a whole number of threads, at least 1, but is {asked!r}: as many are used as "
+        "there are processors.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 _blas: list[Any] = []
@@ -45,8 +64,6 @@ def aside() -> Callable[[], None]:
 
     def move() -> None:
         if others:
-            from contextlib import suppress
-
             with suppress(OSError):
                 os.sched_setaffinity(0, others)  # of this thread alone
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from linnet.block import Float64s
+from linnet.block import Block, Float64s
 from linnet.losses import Loss
 from linnet.objective import residual
 from linnet.solvers.solver import Step
@@ -50,22 +50,30 @@ class Ceiling:
         """
         now = step.objective
         if now is None and last and (step.step < FEW * step.epoch or not self._covers(mean, 1.0)):
-            sample = self.spool.sample(SAMPLE // 4)
             assert step.weights is not None
-            with np.errstate(over="ignore", invalid="ignore"):
-                r = residual(sample, step.weights, step.bias or 0.0)
-                now = float(np.mean(self.loss.value(r)))
+            now = self._at(step.weights, step.bias or 0.0, SAMPLE // 4)
         return not (self._covers(mean, EXPLODED) and (now is None or self._covers(now, EXPLODED)))
+
+    def broken_at(self, u: Float64s) -> bool:
+        """Whether the loss at [bias, weights], (d+1,), is one that no converging run shows; by a sample of the rows."""
+        return not self._covers(self._at(u[1:], float(u[0]), SAMPLE), EXPLODED)
 
     def _covers(self, mean: float, times: float) -> bool:
         """Whether a mean loss is at most so many times that of the start."""
         return mean <= times * self.low or (math.isfinite(mean) and mean <= times * self._high)
 
+    def _at(self, weights: Float64s, bias: float, rows: int) -> float:
+        """The mean loss of some rows."""
+        sample = self.spool.sample(rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _mean(self.loss.value(residual(sample, weights, bias)), sample)
+
     @cached_property
     def _high(self) -> float:
         """The mean loss at the start, where that is above the one at weights of 0; by a sample of the rows."""
-        r = residual(self.spool.sample(SAMPLE), self.begun[1:], float(self.begun[0]))
-        return self._cost(max(self.size, float(np.sqrt(np.mean(r * r)))))
+        sample = self.spool.sample(SAMPLE)
+        r = residual(sample, self.begun[1:], float(self.begun[0]))
+        return self._cost(max(self.size, math.sqrt(_mean(r * r, sample))))
 
     def _cost(self, size: float) -> float:
         """About the mean loss of residuals of this size, and not below it."""
@@ -73,3 +81,12 @@ class Ceiling:
         tilt, steepness, limit = self.loss.bend
         steep = 0.5 * steepness * size * size if math.isfinite(steepness) else math.inf
         return max(min(steep, (limit + abs(tilt)) * size), sys.float_info.min)
+
+
+def _mean(values: Float64s, sample: Block) -> float:
+    """Their mean by the rows' weights."""
+    w = sample.weight
+    if w is None or not w.any():
+        return float(np.mean(values))
+    held = w > 0
+    return float(w[held] @ values[held] / w.sum())

@@ -10,8 +10,9 @@ import numpy as np
 from linnet.block import Block, Float64s
 from linnet.moments import PARALLEL, in_chunks
 from linnet.objective import residual
+from linnet.solvers.gathering import survey_of
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import SAMPLE, survey_of
+from linnet.solvers.survey import SAMPLE
 from linnet.status import Status
 
 if TYPE_CHECKING:
@@ -23,13 +24,15 @@ FAR_OUT = 5.0
 """and how many times larger than usual the fourth moments of rows are where these do."""
 
 
-def ending(run: Run, status: Status) -> Step:
-    """The last Step: the weights, and all that is known about them."""
+def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
+    """The last Step: the weights, and all that is known about them, behind these notes."""
     survey = run.survey = run.survey or survey_of(run.spool, run.objective, run.source)
-    if survey.solution is not None:
-        for record, seen in zip(run.history, run.seen, strict=False):
-            record["objective"] = survey.lowest + survey.look(seen)[0]
-    solver, place, learner = run.solver, run.place, run.learner
+    place, history, seen = run.now.place, run.now.history, run.now.seen
+    if survey.solution is not None and seen:
+        for record in history:
+            if (at := seen.get(int(record["epoch"]))) is not None:
+                record["objective"] = survey.lowest + survey.look(at)[0]
+    solver, learner = run.solver, run.learner
     u = learner.reported(place)
     weights, bias = u[1:], float(u[0])
     if survey.optimum is not None:
@@ -46,7 +49,7 @@ def ending(run: Run, status: Status) -> Step:
         "steps": place.step,
         "momentum": float(solver.momentum),
         "average": learner.averaging >= 0,
-        "schedule": solver.schedule if learner.fall[0] == 0 or solver.schedule != "constant" else "inverse-root",
+        "schedule": _schedule(run),
         "shuffle": run.spool.shuffled_by(solver.shuffle),
         "init": solver.init if solver.start is None else "given",
         "seed": solver.seed,
@@ -58,16 +61,24 @@ def ending(run: Run, status: Status) -> Step:
         weights=weights,
         bias=bias,
         objective=value,
-        loss=run.history[-1]["loss"] if run.history else None,
+        loss=history[-1]["loss"] if history else None,
         solution=survey.solution,
         moments=survey.moments,
         status=status,
-        notes=tuple(_notes(run, status, u)),
+        notes=(*notes, *_notes(run, status, u)),
         settings=settings,
-        history=tuple(run.history),
+        history=history,
         survey=survey,
         squares=squares,
     )
+
+
+def _schedule(run: Run) -> str:
+    """How the learning rate fell."""
+    (fall, power), asked = run.learner.fall, run.solver.schedule
+    if fall == 0 or asked != "constant":
+        return asked
+    return "inverse-root" if power == 0.5 else f"inverse-power-{power:g}"
 
 
 def _evaluate(run: Run, weights: Float64s, bias: float) -> tuple[float, float]:
@@ -87,7 +98,7 @@ def _evaluate(run: Run, weights: Float64s, bias: float) -> tuple[float, float]:
 
 def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
     """What a reader must know beside the numbers."""
-    survey, place = run.survey, run.place
+    survey, now = run.survey, run.now
     assert survey is not None
     names = ("the intercept", *(f"`{name}`" for name in run.names))
     if status is Status.DIVERGED:
@@ -95,7 +106,7 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         why = survey.blame(run.names)
         of = "" if run.squared else ", for squared loss,"
         limit = f"gradient descent{of} is stable up to {stable:.3g} (2/λ), and small minibatches need less"
-        yield f"learning rate {place.rate:.3g}: {limit}" + (f"; {why}" if why else "")
+        yield f"learning rate {now.place.rate:.3g}: {limit}" + (f"; {why}" if why else "")
     elif status in (Status.STOPPED, Status.RAN) and survey.optimum is not None:
         away = np.abs(u - survey.optimum)
         far = away / survey.tolerance
@@ -104,9 +115,9 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
             sd = survey.sd[worst]
             distance = f"{away[worst] / sd:.2g} standard errors" if sd > 0 else f"{away[worst]:.2g}"
             yield f"{names[worst]} is {distance} from its exact value{_hindrance(run)}"
-    if run.retries:
-        times = "once" if run.retries == 1 else f"{run.retries} times"
-        yield f"the learning rate was lowered {times}, to {place.rate:.3g}: some rows are far out"
+    if now.retries:
+        times = "once" if now.retries == 1 else f"{now.retries} times"
+        yield f"the learning rate was lowered {times}, to {now.place.rate:.3g}: some rows are far out"
     if run.rows.ordered and run.solver.shuffle is not True:
         yield "rows that lie together are alike: without a whole shuffle (shuffle=True) weights stay farther off"
     elif run.rows.ordered and run.spool.on_disk:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from linnet.block import Float64s, Floats
-from linnet.desk_kernels import APART, DONE, OVER, PLACES, SHARED
+from linnet.desk_kernels import APART, DONE, OVER, PLACES, SHARED, rows_of_second
 from linnet.losses import Squared
 from linnet.objective import Objective
 from linnet.sgd_kernels import descend
-from linnet.solvers.survey import SAMPLE, Rows
+from linnet.solvers.gathering import Past, Rows
+from linnet.solvers.survey import SAMPLE
 from linnet.sources.window import Leg
 from linnet.threads import aside, thread_count
 
@@ -52,6 +54,31 @@ class Place(NamedTuple):
     loss: float = 0.0
 
 
+class Learned(NamedTuple):
+    """What a run leaves to one that learns on from other rows.
+
+    Attributes:
+        state: (3, d+1), as `descend` takes it.
+        offset: (d,), subtracted from the features there; None where that is 0.
+        step: minibatches done.
+        begun: [bias, weights] where the first of these runs began, (d+1,).
+        past: all rows so far.
+    """
+
+    state: Float64s
+    offset: Floats | None
+    step: int
+    begun: Float64s
+    past: Past
+
+    @classmethod
+    def at(cls, u: Float64s, step: int, past: Past) -> Learned:
+        """What is left of a run of which [bias, weights], (d+1,), are known."""
+        state = np.zeros((3, u.size))
+        state[::2] = u
+        return cls(state, None, step, u, past)
+
+
 class Learner:
     """The update of the weights, as the settings of a run and its rows have it.
 
@@ -64,17 +91,17 @@ class Learner:
     """
 
     def __init__(self, solver: SGD, objective: Objective, rows: Rows) -> None:
-        spool, survey = rows.spool, rows.survey
+        spool, scales = rows.spool, rows.scales
         n, d = self._n, self._d = spool.rows, spool.features
         size = self.size = min(solver.batch_size, n)
         per_epoch = self._per_epoch = -(-n // size)
         squared, auto = isinstance(objective.loss, Squared), solver.lr == "auto"
         self.offset: Floats | None = None
         if auto:
-            assert survey is not None
-            centre = survey.centre[:-1].astype(spool.dtype)
+            assert scales is not None
+            centre = scales.centre[:-1].astype(spool.dtype)
             self.offset = centre if centre.any() else None
-            self.metric = survey.metric
+            self.metric = scales.metric
         else:
             self.metric = np.empty(d + 1)
             self.metric[0], self.metric[1:] = objective.intercept, 1.0
@@ -83,28 +110,38 @@ class Learner:
         if solver.schedule == "inverse-time":
             self.fall = (solver.decay / per_epoch, 1.0)
         elif auto and not (per_epoch == 1 and squared):  # gradients that do not vanish at the optimum
-            self.fall = (1.0 / (SETTLE * per_epoch), 0.5 if squared else 0.75)
+            self.fall = (1.0 / (SETTLE * -(-rows.past.rows // size)), 0.5 if squared else 0.75)
         self._bend = None if squared else objective.loss.bend
-        self._unit = n / spool.weight_total
+        self._unit = rows.past.rows / rows.past.weight
         self._pull = float(solver.momentum), float(objective.l2)
         self._work = np.empty((4, d + 2 * APART // spool.dtype.itemsize), spool.dtype)
-        self._shares = size * d * spool.dtype.itemsize >= SHARED
+        large = size * d * spool.dtype.itemsize >= SHARED  # asking the kernel takes longer than small runs have
+        self._shares = large and rows_of_second(size, np.empty((1, d), spool.dtype)) > 0
 
-    def begin(self, solver: SGD, rows: Rows, rng: np.random.Generator) -> Place:
-        """Where a run begins."""
-        state = np.zeros((3, self._d + 1))
-        state[0] = solver.first(self._d, rng)
-        rate = solver.lr
+    def begin(self, solver: SGD, rows: Rows, rng: np.random.Generator, before: Learned | None) -> Place:
+        """Where a run begins: anew, or where one before left the weights."""
+        state, step, moved = np.zeros((3, self._d + 1)), solver.done, np.zeros(self._d)
         if self.offset is not None:
-            state[0, 0] += self.offset.astype(np.float64) @ state[0, 1:]
+            moved += self.offset
+        if before is not None:
+            state[:], step = before.state, before.step
+            if before.offset is not None:
+                moved -= before.offset
+        else:
+            state[0] = solver.first(self._d, rng)
+            state[2] = state[0]
+        state[:, 0] *= self.metric[0]  # 0 without an intercept
+        # the bias is where the features are `offset`, and so the slope by a weight has a part of that by the bias
+        state[::2, 0] += state[::2, 1:] @ moved
+        state[1, 1:] -= moved * state[1, 0]
+        rate = solver.lr
         if rate == "auto":
-            survey = rows.survey
-            assert survey is not None
-            rate = survey.rate(self.size, rows.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
-            if solver.start is None:  # bounded slopes would take for ever to a target that lies far from 0
-                state[0, 0] = survey.centre[-1]
-        state[2] = state[0]
-        return Place(0, 0, solver.done, state, float(rate))
+            scales = rows.scales
+            assert scales is not None
+            rate = scales.rate(self.size, rows.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
+            if before is None and solver.start is None:  # bounded slopes would take for ever to a target far from 0
+                state[::2, 0] = scales.centre[-1]
+        return Place(0, 0, step, state, float(rate))
 
     def through(self, leg: Leg, place: Place, met: float, marks: list[int]) -> tuple[Float64s, list[float]]:
         """Learn from the rows of a leg; the states (k, 3, d+1) at each mark, and the losses from mark to mark.
@@ -159,7 +196,8 @@ class Learner:
             learn(desk, True)
 
         try:
-            helper = self._helper.submit(assist)
+            with suppress(RuntimeError):  # there may be no more threads to be had: one is enough
+                helper = self._helper.submit(assist)
             learn(desk, False)
         finally:  # however it ended, the helper must not wait for ever
             desk[OVER] = 1.0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,9 +17,10 @@ from linnet.losses import Squared
 from linnet.objective import Objective
 from linnet.solvers.ceiling import Ceiling
 from linnet.solvers.ending import ending
-from linnet.solvers.learner import Learner, Place
+from linnet.solvers.gathering import Rows
+from linnet.solvers.learner import Learned, Learner, Place
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import SAMPLE, Rows
+from linnet.solvers.survey import SAMPLE
 from linnet.sources.source import Source
 from linnet.sources.window import drawn
 from linnet.status import Status
@@ -54,10 +56,44 @@ class Milestone(NamedTuple):
     epochs: int = 0
 
 
+class Standing(NamedTuple):
+    """All that changes in the course of a run, replaced at once, so that an interrupt finds it complete.
+
+    Attributes:
+        place: where the weights are.
+        good: the epoch that was judged last, or the start.
+        due: the epoch that is recorded and judged next.
+        drawn: the random state before the orders now in use were drawn, and the epochs between which they lead.
+        anchor: epochs done when [bias, weights] were last seen to move, and where they were then.
+        history: a record of each epoch that was judged or, in long runs, of fewer.
+        seen: [bias, weights] at the records of these epochs, whose objectives are yet to be worked out.
+        retries: how often a learning rate of our own was lowered.
+        retried: whether `good` is where that was done.
+    """
+
+    place: Place
+    good: Milestone
+    due: int
+    drawn: tuple[dict[str, Any], int, int]
+    anchor: tuple[int, Float64s] | None = None
+    history: tuple[dict[str, float], ...] = ()
+    seen: Mapping[int, Float64s] = MappingProxyType({})
+    retries: int = 0
+    retried: bool = False
+
+
 class Run:
     """One run of SGD over gathered rows."""
 
-    def __init__(self, solver: SGD, objective: Objective, source: Source, rows: Rows) -> None:
+    def __init__(
+        self,
+        solver: SGD,
+        objective: Objective,
+        source: Source,
+        rows: Rows,
+        kept: Checkpoint | None = None,
+        before: Learned | None = None,
+    ) -> None:
         self.solver, self.objective, self.source = solver, objective, source
         self.rows, self.spool, self.survey = rows, rows.spool, rows.survey
         if not self.spool.rows or not self.spool.weight_total:
@@ -65,89 +101,88 @@ class Run:
         self.names = source.design.names
         self.squared = isinstance(objective.loss, Squared)
         self.path = None if solver.checkpoint is None else Path(solver.checkpoint)
-        self.returns = solver.lr == "auto" or self.path is not None  # whether the run may go on from a Milestone
+        self.goes_back = solver.lr == "auto" or self.path is not None  # whether the run may go on from a Milestone
         self.rng = np.random.default_rng(solver.seed)
+        if solver.lr == "auto" and rows.scales is not None:
+            rows.scales.check(self.names)
         learner = self.learner = Learner(solver, objective, rows)
         self.numbers = self.spool.rows * (self.spool.features + 1)  # in an epoch
         self.chunk = learner.size * (solver.every or max(1, CHUNK // (learner.size * (self.spool.features + 1))))
-        self.history: list[dict[str, float]] = []
-        self.seen: list[Float64s] = []  # [bias, weights] at each record, while its objective is yet to be worked out
-        self.retries = 0
         self.saved = monotonic()
-        self.anchor: tuple[int, Float64s] | None = None  # epochs, and [bias, weights] then
-        self.place = learner.begin(solver, rows, self.rng)
-        self.start = self.good = Milestone(self.place, self._state())
-        self.retried: Milestone | None = None  # where the run went back to with a lower rate
-        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, learner.reported(self.place))
-        self.resumed = self.path is not None and self.path.exists()
-        if self.resumed:
-            self._resume()
-        # the random state before the orders now in use were drawn, and the epochs between which they lead
-        self.drawn: tuple[dict[str, Any], int, int] = {}, self.place.epoch, self.place.epoch
-        self.due = self._due()
+        begin = learner.begin(solver, rows, self.rng, before)
+        self.start = Milestone(begin, self._state())
+        self.begun = learner.reported(begin) if before is None else before.begun
+        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, self.begun)
+        self.now = Standing(begin, self.start, self._due(begin), ({}, 0, 0))
+        self.resumed = kept is not None
+        if kept is not None:
+            self._resume(kept)
 
-    def _resume(self) -> None:
+    def _resume(self, kept: Checkpoint) -> None:
         """Go to where the checkpoint says."""
-        assert self.path is not None
-        if not self.solver.resume:
-            raise InputError(
-                f"The checkpoint {str(self.path)!r} exists already: resume from it (--resume, resume=True), or remove "
-                "it to begin anew."
-            )
-        kept = Checkpoint.load(self.path)
-        try:
-            kept.require(self.solver.settings(self.objective, self.source), self.spool.digest)
-        except InputError as error:
-            raise InputError(f"Cannot resume from {str(self.path)!r}. {error}") from None
-        numbers = kept.numbers
-        self.history = numbers["history"]
-        self.seen = list(kept.arrays["seen"])
-        self.retries = numbers["retries"]
-        if numbers["anchor"]:
-            self.anchor = numbers["anchor"], kept.arrays["anchor"]
+        kept.require_data(self.spool.digest)
+        numbers, arrays = kept.numbers, kept.arrays
         self.rng.bit_generator.state = numbers["random"]
         places = {}
         for name in ("place", "good"):
             epoch, done, step, rate, loss = numbers[name]
-            places[name] = Place(epoch, done, step, kept.arrays[name], rate, loss)
+            places[name] = Place(epoch, done, step, arrays[name], rate, loss)
         same = places["place"][:3] == places["good"][:3]
-        self.place = places["good" if same else "place"]
-        self.good = Milestone(places["good"], numbers["back"])
-        self.retried = self.good if numbers["retried"] else None
+        place = places["good" if same else "place"]
+        self.now = Standing(
+            place,
+            Milestone(places["good"], numbers["back"]),
+            self._due(place),
+            ({}, place.epoch, place.epoch),
+            (numbers["anchor"], arrays["anchor"]) if numbers["anchor"] else None,
+            tuple(numbers["history"]),
+            dict(zip(numbers["seen"], arrays["seen"], strict=True)),
+            numbers["retries"],
+            numbers["retried"],
+        )
 
     def steps(self) -> Iterator[Step]:
         """Learn until the tolerance is met, the epochs are over, the loss explodes or somebody interrupts."""
+        notes: tuple[str, ...] = ()
         try:
             status = yield from self._learn()
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-            if not self.place.rows and self.place.epoch == self.due:  # an epoch whose end nobody has looked at yet
-                mean, u = self._mean(), self.learner.reported(self.place)
-                self._keep(self._step(u, mean)[0], mean, u)
         finally:
             self.learner.close()
         if self.path is not None and status is not Status.DIVERGED:
-            self._save()
-        yield ending(self, status)
+            try:
+                self._save()
+            except InputError as error:  # what was learned is still there
+                notes = (str(error),)
+        yield ending(self, status, notes)
+
+    def learned(self) -> Learned:
+        """What is left to a run that learns on from other rows."""
+        place, learner = self.now.place, self.learner
+        return Learned(place.state, learner.offset, place.step, self.begun, self.rows.past)
 
     def _learn(self) -> Generator[Step, None, Status]:
         limit = self.solver.limit(self.spool.rows)
         status = None
-        if self.resumed and self.place is self.good.place:
-            u = self.learner.reported(self.place)
-            status = self._judge(u, self._step(u, 0.0)[1])
-        while status is None and self.place.epoch < limit:
-            for loss in self._looks(limit):
-                place, mean = self.place, self._mean()
+        if self.resumed and self.now.place is self.now.good.place:
+            u = self.learner.reported(self.now.place)
+            status, anchor = self._judged(self.now.place, u, self._step(self.now.place, u, 0.0)[1])
+            self.now = self.now._replace(anchor=anchor)
+        while status is None and self.now.place.epoch < limit:
+            for place, loss in self._looks(limit):
+                mean = self._mean(place)
                 u = self.learner.reported(place)
-                step, near = self._step(u, loss)
-                due, last = not place.rows and place.epoch in (self.due, limit), place.epoch == limit
+                step, near = self._step(place, u, loss)
+                due, last = not place.rows and place.epoch in (self.now.due, limit), place.epoch == limit
                 if self.ceiling.broken(mean) or (due and self.ceiling.broken_at_end(step, mean, last)):
                     status = self._give_up()
                     break
                 if due:
-                    self._keep(step, mean, u)
-                    status = self._judge(u, near)
+                    status, anchor = self._judged(place, u, near)
+                    self._keep(place, step, mean, u, anchor)
+                else:
+                    self.now = self.now._replace(place=place)
                 self._save_in_time()
                 yield step
                 if status is not None:
@@ -156,44 +191,43 @@ class Run:
             status = Status.RAN if self.solver.tol is None else Status.STOPPED
         return status
 
-    def _mean(self) -> float:
+    def _mean(self, place: Place) -> float:
         """Mean of the losses met since the epoch that was judged last."""
-        place, good = self.place, self.good.place
+        good = self.now.good.place
         return place.loss / ((place.epoch - good.epoch) * self.spool.rows + place.rows - good.rows)
 
     def _after(self, epoch: int) -> int:
         """The epoch that is recorded and judged next: the next one, or in long runs over few rows a percent later."""
         return epoch + (1 if epoch < RECORDS else max(1, min(epoch // 100, CHUNK // (64 * self.spool.rows))))
 
-    def _due(self) -> int:
+    def _due(self, place: Place) -> int:
         """The epoch that is recorded and judged next, from any place."""
-        due = min(self.place.epoch, RECORDS)
-        while due <= self.place.epoch:
+        due = min(place.epoch, RECORDS)
+        while due <= place.epoch:
             due = self._after(due)
         return due
 
     def _state(self) -> dict[str, Any]:
         """The random state by now, if the run may go on from here."""
-        return dict(self.rng.bit_generator.state) if self.returns else {}
+        return dict(self.rng.bit_generator.state) if self.goes_back else {}
 
-    def _milestone(self) -> Milestone:
-        """The present place, to go back to."""
-        state, first, last = self.drawn
-        if self.place.epoch < last:
-            return Milestone(self.place, state, self.place.epoch - first)
-        return Milestone(self.place, self._state())
+    def _milestone(self, place: Place) -> Milestone:
+        """A place that was just reached, to go back to."""
+        state, first, last = self.now.drawn
+        if place.epoch < last:
+            return Milestone(place, state, place.epoch - first)
+        return Milestone(place, self._state())
 
-    def _looks(self, limit: int) -> Iterator[float]:
-        """Learn from all rows, once or, where that is brief, more often; the mean loss from one look to the next.
+    def _looks(self, limit: int) -> Iterator[tuple[Place, float]]:
+        """Learn from all rows, once or, where that is brief, more often: places, and mean losses since the one before.
 
-        A look finds the run at the end of an epoch, or every CHUNK numbers within it. Between two looks `place` stays
-        as it is, so that an interrupt finds it complete.
+        A look finds the run at the end of an epoch, or every CHUNK numbers within it.
         """
-        place, ends, learner, n = self.place, self._ends(limit), self.learner, self.spool.rows
+        place, ends, learner, n = self.now.place, self._ends(limit), self.learner, self.spool.rows
         first, many = place.epoch, ends[-1] - place.epoch
-        if self.returns:
-            self.drawn = self._state(), first, ends[-1]
-        before = 0.0 if place is self.good.place else place.loss
+        if self.goes_back:
+            self.now = self.now._replace(drawn=(self._state(), first, ends[-1]))
+        before = 0.0 if place is self.now.good.place else place.loss
         met, rows = 0.0, 0  # since the last look
         for window in self.spool.windows(self.solver.shuffle, self.rng, place.rows, many):
             end = window.block.rows * many
@@ -205,17 +239,16 @@ class Run:
                     place = learner.moved(place, mark - at, state, before + loss)
                     met, rows, at = loss, rows + mark - at, mark
                     if not place.rows or rows >= self.chunk:
-                        self.place = place
-                        yield met / rows
-                        before = 0.0 if place is self.good.place else place.loss
+                        yield place, met / rows
+                        before = 0.0 if place is self.now.good.place else place.loss
                         met, rows = 0.0, 0
 
     def _ends(self, limit: int) -> list[int]:
         """The ends of the next epochs to look at, those of brief epochs before anybody else can look."""
-        first = self.place.epoch
-        if self.numbers > BRIEF or self.solver.every is not None or self.spool.on_disk or self.place.rows:
+        first = self.now.place.epoch
+        if self.numbers > BRIEF or self.solver.every is not None or self.spool.on_disk or self.now.place.rows:
             return [first + 1]
-        ends = [min(self.due, limit)]
+        ends = [min(self.now.due, limit)]
         # a checkpoint needs the random state after what was looked at last
         while self.path is None and ends[-1] < limit and (ends[-1] - first) * self.numbers < BRIEF:
             ends.append(min(self._after(ends[-1]), limit))
@@ -224,36 +257,45 @@ class Run:
     def _give_up(self) -> Status | None:
         """Go back to the last Milestone, or to the start: to go on with a smaller rate if that is ours, or to end."""
         self.spool.check(self.names, self.source.target, self.source.where)  # with other numbers no run converges
-        self.place = self.good.place
-        if self.solver.lr != "auto" or self.retries >= RETRIES:
+        now = self.now
+        # an epoch is judged by losses before its updates: where it has one update, by those of the epoch before
+        spoilt = now.retried or self.ceiling.broken_at(self.learner.reported(now.good.place))
+        if spoilt:
+            now = now._replace(good=self.start, anchor=None, history=(), seen={})
+        place, state, epochs = now.good
+        if self.solver.lr != "auto" or now.retries >= RETRIES:
+            self.now = now._replace(place=place)
             return Status.DIVERGED
-        self.retries += 1
-        rate = self.place.rate / 4
-        if self.good is self.retried:  # the weights there are spoilt already
-            self.good, self.anchor = self.start, None
-            self.history.clear()
-            self.seen.clear()
-        place, self.rng.bit_generator.state, epochs = self.good
+        place = place._replace(rate=self.now.good.place.rate / 4)
+        self.rng.bit_generator.state = state
         if epochs:
             drawn(self.spool.rows, self.solver.shuffle, self.rng, epochs)
-        self.place = place._replace(rate=rate)
-        self.good = self.retried = Milestone(self.place, self._state())
-        self.due = self._due()
+        self.now = now._replace(
+            place=place,
+            good=Milestone(place, self._state()),
+            due=self._due(place),
+            drawn=({}, place.epoch, place.epoch),
+            retries=now.retries + 1,
+            retried=True,
+        )
         return None
 
-    def _judge(self, at: Float64s, near: bool) -> Status | None:
-        """Whether [bias, weights], `near` the optimum where that is known, are so near as `tol` asks; (d+1,)."""
+    def _judged(self, place: Place, at: Float64s, near: bool) -> tuple[Status | None, tuple[int, Float64s] | None]:
+        """Whether [bias, weights], (d+1,), are so near as `tol` asks, and the anchor from here on.
+
+        They are `near` the optimum where that is known; else they are to rest.
+        """
+        anchor = self.now.anchor
         if self.solver.tol is None or self.survey is None:
-            return None
+            return None, anchor
         if self.survey.optimum is not None:
-            return self.survey.reached if near else None
-        epoch, before = self.anchor or (0, np.zeros_like(at))
-        if self.place.epoch < 2 * max(epoch, 2):
-            return None
+            return self.survey.reached if near else None, anchor
+        epoch, before = anchor or (0, np.zeros_like(at))
+        if place.epoch < 2 * max(epoch, 2):
+            return None, anchor
         if (np.abs(at - before) <= self._still).all():
-            return Status.STEADY
-        self.anchor = self.place.epoch, at
-        return None
+            return Status.STEADY, anchor  # a run that is interrupted now finds that again
+        return None, (place.epoch, at)
 
     @cached_property
     def _still(self) -> Float64s:
@@ -267,12 +309,12 @@ class Run:
             return self.survey.tolerance
         return self.survey.tolerance * min(1.0, self.survey.spread(self.spool.sample(SAMPLE)) / least.residual_sd)
 
-    def _step(self, u: Float64s, loss: float) -> tuple[Step, bool]:
-        """A look at [bias, weights], and whether they are near the optimum.
+    def _step(self, place: Place, u: Float64s, loss: float) -> tuple[Step, bool]:
+        """A look at a place with [bias, weights] `u`, and whether they are near the optimum.
 
         At the end of an epoch with the objective, where that takes no pass over rows.
         """
-        epoch, rows, step = self.place[:3]
+        epoch, rows, step = place[:3]
         objective, near = None, False
         if rows:
             epoch += 1
@@ -283,18 +325,22 @@ class Run:
                 objective = self.survey.lowest + excess
         return Step(epoch, step, rows, u[1:], float(u[0]), objective, loss=loss), near
 
-    def _keep(self, step: Step, mean: float, u: Float64s) -> None:
+    def _keep(self, place: Place, step: Step, mean: float, u: Float64s, anchor: tuple[int, Float64s] | None) -> None:
         """Keep a place to go back to, and a record of it; when records are many, drop every second of those before."""
-        self.good, self.due = self._milestone(), self._after(self.place.epoch)
-        rate = self.learner.rate(self.place)
-        record = {"epoch": float(step.epoch), "step": float(step.step), "loss": mean, "lr": rate}
-        if len(self.history) >= RECORDS:
-            del self.history[1::2], self.seen[1::2]
+        now = self.now
+        record = {"epoch": float(step.epoch), "step": float(step.step), "loss": mean, "lr": self.learner.rate(place)}
+        history, seen = now.history, now.seen
+        if len(history) >= RECORDS:
+            history = history[::2]
+            kept = {record["epoch"] for record in history}
+            seen = {epoch: at for epoch, at in seen.items() if epoch in kept}
         if step.objective is not None:
             record["objective"] = step.objective
         elif self.squared and self.spool.features <= NARROW:
-            self.seen.append(u)
-        self.history.append(record)
+            seen = {**seen, place.epoch: u}
+        due = self._after(place.epoch)
+        good = self._milestone(place)
+        self.now = Standing(place, good, due, now.drawn, anchor, (*history, record), seen, now.retries)
 
     def _save_in_time(self) -> None:
         """Write the checkpoint when the last one is a while ago."""
@@ -304,19 +350,21 @@ class Run:
     def _save(self) -> None:
         """Write the checkpoint."""
         assert self.path is not None
-        place, good = self.place, self.good.place
-        epoch, at = self.anchor or (0, np.zeros_like(good.state[0]))
+        now = self.now
+        place, good = now.place, now.good.place
+        epoch, at = now.anchor or (0, np.zeros_like(good.state[0]))
         numbers = {
             "place": [*place[:3], *place[4:]],
             "good": [*good[:3], *good[4:]],
-            "random": self._milestone().random,  # beside a checkpoint, orders are drawn for one epoch at a time
-            "back": self.good.random,
-            "retries": self.retries,
-            "retried": self.retried is self.good,
+            "random": self._milestone(place).random,  # beside a checkpoint, orders are drawn for one epoch at a time
+            "back": now.good.random,
+            "retries": now.retries,
+            "retried": now.retried,
             "anchor": epoch,
-            "history": self.history,
+            "history": now.history,
+            "seen": list(now.seen),
         }
-        seen = np.array(self.seen).reshape(len(self.seen), at.size)
+        seen = np.array(list(now.seen.values())).reshape(len(now.seen), at.size)
         arrays = {"place": place.state, "good": good.state, "anchor": at, "seen": seen}
         Checkpoint(self.solver.settings(self.objective, self.source), self.spool.digest, numbers, arrays).save(
             self.path

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+import os
+import reprlib
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from linnet.block import Float64s, InputError
+from linnet.checkpoint import Checkpoint
 from linnet.objective import Objective
+from linnet.solvers.gathering import Past, gather
+from linnet.solvers.learner import Learned
 from linnet.solvers.run import Run
 from linnet.solvers.solver import Solver, Step
-from linnet.solvers.survey import gather
 from linnet.sources.source import Source
 
 VISITS = 50_000_000
@@ -23,6 +28,82 @@ VISITS = 50_000_000
 EPOCHS = 20
 LATE = 8.0
 """Where the learning rate is ours, so is averaging: late steps count more (see `descend`), the start is forgotten."""
+MOST = 2**53
+"""Minibatches that can be counted: histories hold them as floats."""
+
+
+def _number(value: Any) -> float | None:
+    """As Python's float; None if it is no finite number, which booleans are not."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _positive(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and number > 0 else None
+
+
+def _share(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number < 1 else None
+
+
+def _whole(least: int, most: float = math.inf) -> Callable[[Any], int | None]:
+    def read(value: Any) -> int | None:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            return None
+        count = int(value)
+        return count if least <= count <= most else None
+
+    return read
+
+
+def _truth(value: Any) -> bool | None:
+    return bool(value) if isinstance(value, bool | np.bool_) else None
+
+
+def _path(value: Any) -> str | PathLike[str] | None:
+    return value if isinstance(value, str | PathLike) and isinstance(path := os.fspath(value), str) and path else None
+
+
+def _numbers(values: Any) -> tuple[float, ...] | None:
+    """A tuple, so that a solver can be compared and hashed."""
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if not isinstance(values, tuple | list):
+        return None
+    read = tuple(number for value in values if (number := _number(value)) is not None)
+    return read if len(read) == len(values) else None
+
+
+def _no_more(_: Any) -> None:
+    """Words alone."""
+
+
+ALLOWED: dict[str, tuple[str, tuple[str | None, ...], Callable[[Any], Any]]] = {
+    "lr": ('a finite number above 0, or "auto"', ("auto",), _positive),
+    "batch_size": ("a whole number of rows, at least 1", (), _whole(1)),
+    "epochs": ("a whole number, at least 1, or None", (None,), _whole(1)),
+    "momentum": ("at least 0 and below 1", (), _share),
+    "average": ("True or False", (), _truth),
+    "schedule": ('"constant" or "inverse-time"', ("constant", "inverse-time"), _no_more),
+    "shuffle": ('True, False or "pieces"', ("pieces",), _truth),
+    "init": ('"zeros" or "normal"', ("zeros", "normal"), _no_more),
+    "seed": ("a whole number, at least 0", (), _whole(0)),
+    "tol": ('"auto" or None', ("auto", None), _no_more),
+    "checkpoint": ("the path of a file, or None", (None,), _path),
+    "resume": ("True or False", (), _truth),
+    "decay": ("a finite number above 0", (), _positive),
+    "every": ("a whole number of minibatches, at least 1, or None", (None,), _whole(1)),
+    "start": ("a tuple of finite numbers, the bias and then the weights, or None", (None,), _numbers),
+    "done": ("a whole number of minibatches, from 0 to 2**53", (), _whole(0, MOST)),
+}
+"""Of each setting what it must be, which words (or None) it may be, and what reads anything else: None refuses."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +134,11 @@ class SGD(Solver):
         decay: see `schedule`.
         every: minibatches from one Step to the next, but for the last Step, which tells how the run ended; None: a Step
             for each epoch, and more when epochs are long.
-        start: [bias, weights] to start from instead of `init`.
+        start: [bias, weights] to start from instead of `init`, also as a list or an array.
         done: minibatches that led there, from which schedules and means go on counting.
+
+    Raises:
+        InputError: a setting that makes no sense. Numbers may be NumPy's; they are kept as Python's.
     """
 
     name: ClassVar[str] = "sgd"
@@ -77,23 +161,20 @@ class SGD(Solver):
     done: int = 0
 
     def __post_init__(self) -> None:
-        def need(holds: bool, name: str, what: str) -> None:
-            if not holds:
-                raise InputError(f"SGD's {name} must be {what}, but is {getattr(self, name)!r}.")
-
-        need(self.lr == "auto" or _is_number(self.lr, 0.0), "lr", 'a finite number above 0, or "auto"')
-        need(_is_count(self.batch_size), "batch_size", "a whole number of rows, at least 1")
-        need(self.epochs is None or _is_count(self.epochs), "epochs", "a whole number, at least 1, or None")
-        need(self.momentum == 0 or (_is_number(self.momentum, 0.0) and self.momentum < 1), "momentum", "in [0, 1)")
-        need(isinstance(self.average, bool), "average", "True or False")
-        need(self.schedule in ("constant", "inverse-time"), "schedule", '"constant" or "inverse-time"')
-        need(isinstance(self.shuffle, bool) or self.shuffle == "pieces", "shuffle", 'True, False or "pieces"')
-        need(self.init in ("zeros", "normal"), "init", '"zeros" or "normal"')
-        need(self.seed == 0 or _is_count(self.seed), "seed", "a whole number, at least 0")
-        need(self.tol in ("auto", None), "tol", '"auto" or None')
-        need(_is_number(self.decay, 0.0), "decay", "a finite number above 0")
-        need(self.every is None or _is_count(self.every), "every", "a whole number of minibatches, at least 1, or None")
-        need(self.done == 0 or _is_count(self.done), "done", "a whole number of minibatches, at least 0")
+        """Refuse settings that make no sense; keep numbers, NumPy's too, as Python's, which JSON holds and compares."""
+        defaults = vars(SGD)
+        for name, given in vars(self).items():
+            if given is defaults[name]:  # short runs consist of little else than their start
+                continue
+            what, words, read = ALLOWED[name]
+            if (given is None or isinstance(given, str)) and given in words:
+                continue
+            kept = read(given)
+            if kept is None:
+                shown = " ".join(reprlib.repr(given).split())
+                raise InputError(f"SGD's {name} must be {what}, but is {shown}.")
+            if kept is not given:
+                object.__setattr__(self, name, kept)
         if self.resume and self.checkpoint is None:
             raise InputError("resume=True needs checkpoint=, the file to go on from.")
 
@@ -104,8 +185,16 @@ class SGD(Solver):
         a last Step too, if there are weights.
 
         Raises:
-            InputError: a loss of unknown shape, numbers that are not finite, no rows, or a checkpoint that cannot be
-                used.
+            InputError: a loss of unknown shape, numbers that are not finite, no rows, or, before any is read, a
+                checkpoint that cannot be used.
+        """
+        yield from self.onward(objective, source, None)
+
+    def onward(self, objective: Objective, source: Source, before: Learned | None) -> Generator[Step, None, Learned]:
+        """Learn as `steps` does, from where a run before ended, and return where this one ends.
+
+        Velocity, mean and the number of steps go on, and so do the columns' scales, which then are those of all rows so
+        far; a call is an epoch, by which an inverse-time schedule counts.
         """
         if objective.loss.bend is None:
             raise InputError(
@@ -115,9 +204,14 @@ class SGD(Solver):
         d = len(source.design.names)
         if self.start is not None and len(self.start) != d + 1:
             raise InputError(f"SGD's start must hold the bias and {d} weights, but has {len(self.start)} numbers.")
-        rows = yield from gather(self, objective, source)
+        kept = None
+        if self.checkpoint is not None:
+            kept = Checkpoint.prepare(self.checkpoint, self.settings(objective, source), self.resume)
+        rows = yield from gather(self, objective, source, Past() if before is None else before.past)
         with rows.spool:
-            yield from Run(self, objective, source, rows).steps()
+            run = Run(self, objective, source, rows, kept, before)
+            yield from run.steps()
+            return run.learned()
 
     def limit(self, rows: int) -> int:
         """Epochs to run at most over so many rows."""
@@ -155,11 +249,3 @@ class SGD(Solver):
         if self.init == "normal":
             start[1:] = rng.normal(0.0, 0.01, features)
         return start
-
-
-def _is_number(value: Any, above: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > above
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)

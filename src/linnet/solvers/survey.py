@@ -1,30 +1,23 @@
-"""Rows and Survey: what a learner reads, and what one pass over it tells before the first step."""
+"""Survey: what one pass over the rows tells a learner before its first step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s, Floats, InputError
 from linnet.losses import Squared
-from linnet.moments import Float64Moments, Moments
+from linnet.moments import Moments
 from linnet.objective import Objective, residual
 from linnet.sgd_kernels import excess
 from linnet.solution import Solution
-from linnet.solvers.exact import holds
-from linnet.solvers.solver import Step
-from linnet.sources.source import Source
-from linnet.sources.spool import Spool
 from linnet.status import Status
-
-if TYPE_CHECKING:
-    from linnet.solvers.sgd import SGD
 
 WIDEST = 4096
 """Features beyond which no Moments are taken: d² numbers would not fit beside the rows."""
@@ -34,71 +27,15 @@ RESOLUTION = 1e-9
 """Error of a weight, in standardised units, that is small where there is no standard error to compare it with,"""
 ROUNDING = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float64): 2.0**-44}
 """and that no run can undercut, by the type of the features."""
+LEAST = 1e-150
+"""Spread of a column, below which its square is lost."""
 TINY = float(np.finfo(np.float64).tiny)
 SAMPLE = 2048
 """Rows that a learning rate is judged by."""
-NEIGHBOURS = 64
-"""Rows in a piece, to see whether rows that lie together are alike,"""
-ALIKE = 1.5
-"""and how many times the variance of their mean must exceed that in a random order."""
+FEW = 30
+"""Rows that tell too little of how far residuals spread."""
 APART = 30.0
 """Ratio of two columns' sizes from which the larger is to blame for a small learning rate."""
-
-
-class Tally:
-    """Sums over blocks that a Survey is made of: Moments, or sums for each column alone where those were too many."""
-
-    def __init__(self, features: int) -> None:
-        self.features = features
-        self.rounding = 0.0
-        self.moments: Float64Moments | None = None
-        self._shift = np.zeros(features + 1)
-        self._sums = np.zeros((2, features + 1))
-        self._total = 0.0
-        self._n = 0
-
-    def add(self, block: Block) -> bool:
-        """Add a block's rows; False when a sum is not finite."""
-        self.rounding = ROUNDING[block.X.dtype]
-        if self.features <= WIDEST:
-            shift = None if self.moments is None else self.moments.shift
-            part = Float64Moments.of(block, shift=shift)
-            self.moments = part if self.moments is None else self.moments + part
-            return part.finite
-        assert block.y is not None
-        rows = max(1, (1 << 22) // self.features)
-        for i in range(0, block.rows, rows):
-            z = np.column_stack([block.X[i : i + rows], block.y[i : i + rows]]).astype(np.float64)
-            w = np.ones(len(z)) if block.weight is None else block.weight[i : i + rows]
-            if not self._n and w.any():
-                self._shift = w @ z / w.sum()
-            z -= self._shift
-            self._sums += w @ z, w @ np.square(z, out=z)
-            self._total += float(w.sum())
-            self._n += int(np.count_nonzero(w))
-        return bool(np.isfinite(self._sums).all())
-
-    def survey(self, objective: Objective, exact: Moments | None = None) -> Survey:
-        """The Survey of all rows so far; `exact` are Moments to be used instead of these.
-
-        Raises:
-            InputError: there are no rows.
-        """
-        moments = exact or self.moments
-        if moments is not None:
-            solution = moments.solve(objective.l2, objective.intercept)
-            equations = solution.equations
-            known = solution.centre, solution.scale, objective, moments, solution
-            return Survey(equations.n, equations.total, *known, self.rounding)
-        if not self._n:
-            raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
-        mean, square = self._sums / self._total
-        if objective.intercept:
-            return Survey(
-                self._n, self._total, self._shift + mean, np.sqrt(np.maximum(square - mean**2, 0.0)), objective
-            )
-        root = np.sqrt(square + 2 * mean * self._shift + self._shift**2)
-        return Survey(self._n, self._total, np.zeros_like(mean), root, objective)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +85,21 @@ class Survey:
         square = self.scale[:-1] ** 2 + self.objective.l2
         inverse = np.divide(1.0, square, out=np.zeros_like(square), where=square > 0)
         return _joined(float(self.objective.intercept), inverse)
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse columns to which no learning rate in float64 can be fitted.
+
+        Raises:
+            InputError: a column's values differ by so little that their squares leave float64's range.
+        """
+        scale = self.scale[:-1]
+        lost = (scale > 0) & (scale < LEAST)
+        if lost.any():
+            at = int(np.argmax(lost))
+            raise InputError(
+                f"The values of column {names[at]!r} spread by {scale[at]:.3g} only, whose square leaves float64's "
+                'range, and with it learning rates do: rescale that column, or use solver="auto".'
+            )
 
     @cached_property
     def sd(self) -> Float64s:
@@ -265,7 +217,10 @@ class Survey:
         if self.solution is None:
             return float(self.scale[-1] or 1.0)
         r = residual(sample, self.solution.weights, self.solution.bias)
-        return max(1.4826 * float(np.median(np.abs(r - np.median(r)))), least)
+        w = sample.weight
+        if len(r) < FEW and self.solution.residual_sd > 0:
+            return max(self.solution.residual_sd, least)
+        return max(1.4826 * _median(np.abs(r - _median(r, w)), w), least)
 
     def stable_rate(self, sample: Block) -> float:
         """2/λ: the learning rate beyond which gradient descent on the columns as they are diverges (squared loss)."""
@@ -286,6 +241,15 @@ class Survey:
         return f"column `{names[at]}`, whose values are of size {size[at]:.3g}, makes it so small: rescale that one"
 
 
+def _median(values: Float64s, weight: Float64s | None) -> float:
+    """Their weighted median."""
+    if weight is None or not weight.any():
+        return float(np.median(values))
+    order = np.argsort(values)
+    total = np.cumsum(weight[order])
+    return float(values[order[np.searchsorted(total, 0.5 * total[-1])]])
+
+
 def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> float:
     """Largest eigenvalue of Σ w·z·zᵀ/Σ w, for z = scale · [1, x] over `rows` x (m, d)."""
     w = np.ones(len(rows)) if weight is None else weight
@@ -298,94 +262,3 @@ def _joined(first: float, rest: NDArray[Any]) -> Float64s:
     out = np.empty(rest.size + 1)
     out[0], out[1:] = first, rest
     return out
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The rows to learn from, and what a first look at them told.
-
-    Attributes:
-        spool: where they can be read in any order.
-        survey: None if nothing asked for it.
-        size: root of the target's mean square.
-        ordered: whether rows that lie together are alike; None if not looked at.
-    """
-
-    spool: Spool
-    survey: Survey | None
-    size: float
-    ordered: bool | None
-
-
-def gather(solver: SGD, objective: Objective, source: Source) -> Generator[Step, None, Rows]:
-    """Read the rows once, unless they lie in memory already; Steps of epoch 0 meanwhile.
-
-    Raises:
-        InputError: numbers that are not finite, or no rows.
-    """
-    hashed, held = solver.checkpoint is not None, source.held()
-    d, alike = len(source.design.names), np.zeros(3)
-    tally = Tally(d)
-    if held is not None:
-        spool = Spool.over(held, batch_size=solver.batch_size, hashed=hashed)
-        if solver.lr != "auto" and solver.tol is None:
-            assert held.y is not None
-            # without BLAS, whose threads would keep a processor busy for as long as a whole epoch takes
-            square = float(np.einsum("i,i", held.y, held.y))
-            return Rows(spool, None, math.sqrt(square / max(held.rows, 1)), None)
-        _add(tally, held, source)
-        if solver.shuffle is not True:
-            alike += _pieces(held)
-    else:
-        spool = Spool(d, batch_size=solver.batch_size, hashed=hashed)
-        for block in source.blocks():
-            _add(tally, block, source)
-            spool.add(block)
-            alike += _pieces(block)
-            yield Step(epoch=0, step=0, rows=spool.rows)
-    survey = _survey(tally, objective, spool)
-    pieces, total, square = alike
-    ordered = None
-    if pieces > 1:
-        spread = (square - total * total / pieces) / (pieces - 1)
-        ordered = bool(spread * NEIGHBOURS > (ALIKE + 5 * (2 / pieces) ** 0.5) * survey.scale[-1] ** 2)
-    return Rows(spool, survey, math.hypot(survey.centre[-1], survey.scale[-1]), ordered)
-
-
-def _add(tally: Tally, block: Block, source: Source) -> None:
-    if not tally.add(block):
-        block.check(source.design.names, source.target, source.where)
-
-
-def _pieces(block: Block) -> Float64s:
-    """Number, sum and sum of squares of the target's means over pieces of rows that lie together."""
-    assert block.y is not None
-    count = block.rows // NEIGHBOURS
-    means = block.y[: count * NEIGHBOURS].reshape(count, NEIGHBOURS).mean(axis=1, dtype=np.float64)
-    return np.array([count, means.sum(), means @ means])
-
-
-def survey_of(spool: Spool, objective: Objective, source: Source) -> Survey:
-    """The Survey of rows that were gathered without one.
-
-    Raises:
-        InputError: a number is not finite.
-    """
-    tally = Tally(spool.features)
-    for window in spool.windows(False):
-        _add(tally, window.block, source)
-    return _survey(tally, objective, spool)
-
-
-def _survey(tally: Tally, objective: Objective, spool: Spool) -> Survey:
-    """The Survey, by exact Moments where those in float64 would not hold."""
-    survey = tally.survey(objective)
-    if survey.solution is None or holds(survey.solution):
-        return survey
-    from linnet.exact_moments import ExactMoments
-
-    exact: Moments | None = None
-    for window in spool.windows(False):
-        part = ExactMoments.of(window.block)
-        exact = part if exact is None else exact + part
-    return tally.survey(objective, exact)

@@ -73,7 +73,11 @@ class Window(NamedTuple):
         theirs = [leg for k, leg in enumerate(legs) if k % OWN]
         rooms = [room(self.block, rows) for _ in range(OWN)]
         with ThreadPoolExecutor(1, "linnet-collector", initializer=aside()) as collector:
-            coming = [collector.submit(_collected, *pair) for pair in zip(theirs, rooms, strict=False)]
+            try:
+                coming = [collector.submit(_collected, *pair) for pair in zip(theirs, rooms, strict=False)]
+            except RuntimeError:  # there are no more threads to be had
+                yield from legs
+                return
             asked = len(coming)
             for k, leg in enumerate(legs):
                 if k % OWN == 0:
