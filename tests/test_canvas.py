@@ -27,18 +27,72 @@ def test_unknown_suffix_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_captions_are_broken_into_lines_and_titles_shortened() -> None:
+LONG = "The loss falls from 2.30e24 after epoch 1 to about 2.10e24 after epoch 2,000, 716 % above the optimum"
+
+
+@pytest.mark.parametrize("left", ["1", "as wide as a very long name is", "W" * 32])
+@pytest.mark.parametrize(
+    "said", [LONG, "$\\frac{ of $y " * 10, "i" * 300, "W" * 90 + " and 数据" + "数据" * 40, "short"]
+)
+def test_a_title_is_broken_into_lines_within_the_figure(said: str, left: str) -> None:
+    """However far right it begins; between words, of which only those are shortened that are wider than a line."""
     figure = canvas.blank()
     axes = figure.add_subplot()
-    canvas.title(axes, "a" * 300)
+    axes.set_yticks([0.5], [left])
+    canvas.title(axes, said)
+    assert canvas.finish(figure) is figure
+    with canvas._boxes_untold():
+        figure.draw_without_rendering()
+    (title,) = figure.findobj(lambda artist: artist.get_gid() == canvas.TITLE)
+    box = title.get_window_extent()
+    assert box.x0 == pytest.approx(axes.bbox.x0, abs=1)
+    assert box.x1 < figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
+    shown = axes.get_title(loc="left")
+    if "…" not in shown:
+        assert shown.split() == said.split()
+    assert ("…" in shown) == (max(map(len, said.split()), default=0) > 80)
+
+
+def test_a_title_keeps_numbers_together() -> None:
+    broken = set()
+    for width in range(30, 90, 3):
+        figure = canvas.blank()
+        figure.set_figwidth(width / 10)
+        axes = figure.add_subplot()
+        canvas.title(axes, LONG)
+        canvas.finish(figure)
+        broken |= {line.rsplit(" ", 1)[-1] for line in axes.get_title(loc="left").splitlines()[:-1]}
+        assert "…" not in axes.get_title(loc="left")
+    assert {"1", "the"} <= broken  # a line may end with a number,
+    assert not broken & {"from", "epoch", "about", "716"}  # but none with the word before it, nor without its %
+
+
+def test_captions_are_broken_into_lines() -> None:
+    figure = canvas.blank()
     canvas.caption(figure, ["word " * 60, "$x_1$"])
     canvas.finish(figure)
-    figure.canvas.draw()
-    assert len(axes.get_title(loc="left")) == 84
     *lines, last = figure.get_supxlabel().splitlines()
     assert max(map(len, lines)) <= 96
     assert " ".join(lines).split() == ["word"] * 60
     assert last == "$x_1$"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.476, 0.4768, 0.4776], ["0.4760", "0.4768", "0.4776"]),
+        ([40_000.0, 44_000 - 7e-12, 48_000.0], ["40000", "44000", "48000"]),
+        ([9.5e4, 1e5, 1.05e5], ["0.95·10⁵", "1.00·10⁵", "1.05·10⁵"]),
+        ([6.40512e9, 6.4051235e9], ["6.4051200·10⁹", "6.4051235·10⁹"]),
+        ([4.9e-13, 5e-13], ["4.9·10⁻¹³", "5.0·10⁻¹³"]),
+        ([5e-324, 1e-323], ["4.94065645841·10⁻³²⁴", "9.88131291682·10⁻³²⁴"]),
+        ([1e308, 1.5e308], ["1.0·10³⁰⁸", "1.5·10³⁰⁸"]),
+    ],
+)
+def test_numbers_beside_an_axis_that_lie_close_together_look_alike(values: list[float], shown: list[str]) -> None:
+    say = canvas.alike(values)
+    assert [say(value, 0) for value in values] == shown
 
 
 NOWHERE = "\U00012000"  # cuneiform

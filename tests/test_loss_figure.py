@@ -43,6 +43,11 @@ def legend(axes: Axes) -> list[str]:
     return [text.get_text() for found in axes.figure.legends for text in found.get_texts()]
 
 
+def said(axes: Axes) -> str:
+    """The title, whose lines end where the figure does."""
+    return " ".join(axes.get_title(loc="left").split())
+
+
 def losses(values: Sequence[float], **last: Any) -> list[Step]:
     """A Step an epoch of 10 rows."""
     steps = [Step(i, i, 10, loss=value) for i, value in enumerate(values, 1)]
@@ -82,7 +87,8 @@ def test_a_learned_fit_is_its_history_on_a_log_scale_above_the_optimum() -> None
     assert axes.get_xlabel() == "epoch"
     assert axes.get_ylabel() == "mean squared loss (r²/2) of y"
     above = 100 * (fit.objective / lowest - 1)
-    assert f"in 4 epochs, {above:.2g} % above the optimum" in axes.get_title(loc="left")
+    story = f"The loss falls from 9.54 after epoch 1 to 0.538 after epoch 4, {above:.2g} % above the optimum"
+    assert said(axes) == story
     assert "at the weights reached" in figure.get_supxlabel()
 
 
@@ -127,7 +133,37 @@ def test_steps_within_epochs_lie_between_them() -> None:
     axes = axes_of(figures.loss_curve(short))
     np.testing.assert_allclose(data(curves(axes)[0])[:, 0], [0, 1, 2])
     assert axes.get_xlabel() == "minibatch"
-    assert "in 2 minibatches" in axes.get_title(loc="left")
+    assert said(axes) == "The loss falls from 9.00 to 4.00 in 2 minibatches"
+    assert said(axes_of(figures.loss_curve(steps))) == "The loss falls from 9.00 to 2.00 in 1.4 epochs"
+    assert said(axes_of(figures.loss_curve(steps[1:]))) == "The loss falls from 5.00 to 2.00 in 1.4 epochs"
+
+
+@pytest.mark.parametrize(
+    ("values", "story"),
+    [
+        ([4.99e-13], "The loss is 4.99e-13 after epoch 1"),
+        ([5.0, 7.0, 5.0], "The loss stays at 5.00 from epoch 1 to 3"),
+        ([5.0, 7.0], "The loss rises from 5.00 after epoch 1 to 7.00 after epoch 2"),
+        ([6.4149e9, 6.4142e9, 6.4136e9], "The loss falls from 6.415e9 after epoch 1 to 6.414e9 after epoch 3"),
+        ([6.413e9 + 2e4, 6.413e9], "The loss falls from 6.41302e9 after epoch 1 to 6.41300e9 after epoch 2"),
+        ([6.413e9 + 2, 6.413e9], "The loss stays at 6.41e9 from epoch 1 to 2"),
+    ],
+)
+def test_what_is_seen_is_told_from_the_first_look_on(values: list[float], story: str) -> None:
+    """What the loss was at the start is not known, and the axis leaves no place for it."""
+    steps = [Step(i, i, 10, loss=value, objective=value) for i, value in enumerate(values, 1)]
+    axes = axes_of(figures.loss_curve(steps))
+    assert said(axes) == story
+    assert 0 < axes.get_xlim()[0] < 1
+    assert said(axes_of(figures.loss_curve(losses(values)))) == story.replace("after", "in")
+    start = Step(0, 0, 0, loss=1e10, objective=1e10)
+    axes = axes_of(figures.loss_curve([start, *steps]))
+    assert said(axes).startswith("The loss falls from 1.00e10 to ")
+    assert axes.get_xlim()[0] < 0
+    for lowest, where in ((0.99, "1.0 % above"), (1.01, "0.99 % below")):
+        axes = axes_of(figures.loss_curve(steps, optimum=lowest * values[-1]))
+        assert said(axes) == f"{story}, {where} the optimum"
+    assert said(axes_of(figures.loss_curve(steps, optimum=values[-1]))) == f"{story}, the optimum"
 
 
 def test_steps_without_a_loss_are_passed_over() -> None:
@@ -166,6 +202,9 @@ def test_the_last_step_of_a_diverged_run_goes_back_and_is_not_drawn() -> None:
     steps = list(solver.steps(Objective(Squared()), open_source(X, y)))
     assert steps[-1].status is Status.DIVERGED
     assert steps[-1].step < steps[-2].step
+    axes = axes_of(figures.loss_curve(steps[-1:]))  # nothing of it but that it went back to the start
+    assert said(axes) == "The run diverged in its first epoch"
+    assert data(curves(axes)[0])[0, 0] == 0
     axes = axes_of(figures.loss_curve(steps))
     np.testing.assert_array_equal(data(curves(axes)[0]), [(step.step, step.loss) for step in steps[:-1]])
     assert axes.get_title(loc="left") == f"The run diverged after {steps[-2].step} minibatches"
@@ -205,7 +244,8 @@ def test_many_looks_have_a_running_median() -> None:
     np.testing.assert_array_equal(data(pale)[:, 1], noise)
     expected = [sorted(noise[i - 7 : i + 8])[7] for i in range(7, 893)]
     np.testing.assert_array_equal(data(bold), np.column_stack([np.arange(8, 894), expected]))
-    assert f"to about {noise[-90:].mean():.2f} in 900 epochs" in axes.get_title(loc="left")
+    story = f"The loss rises from {noise[0]:.2f} in epoch 1 to about {noise[-90:].mean():.2f} in epoch 900"
+    assert said(axes) == story
 
 
 def test_a_long_run_is_thinned_evenly() -> None:
@@ -214,6 +254,7 @@ def test_a_long_run_is_thinned_evenly() -> None:
     x = data(pale)[:, 0]
     assert (x.size, x[0], x[-1]) == (5000, 1, 20_000)
     assert set(np.diff(x)) <= {3, 4, 5}
+    assert said(axes).endswith(" in epoch 20,000")
 
 
 def test_labels_name_what_differs() -> None:
@@ -255,8 +296,13 @@ def test_ticks_are_numbers_that_read() -> None:
     axes = axes_of(figures.loss_curve(losses([30.0, 1e-7])))
     shown = [text.get_text() for text in axes.get_yticklabels()]
     assert {"10⁻⁵", "0.01", "10"} <= set(shown)
-    narrow = axes_of(figures.loss_curve(losses([42_100.0, 40_010.0])))
-    assert len([text for text in narrow.get_yticklabels() if text.get_text()]) >= 3
+    for span in ([42_100.0, 40_010.0], [0.4784, 0.4761], [6.4149e9, 6.4136e9]):
+        narrow = axes_of(figures.loss_curve(losses(span)))
+        low, high = narrow.get_ylim()
+        inside = zip(narrow.get_yticks(), narrow.get_yticklabels(), strict=True)
+        shown = [text.get_text() for value, text in inside if low <= value <= high]
+        assert len(set(shown)) == len(shown) >= 3
+        assert len({len(text) for text in shown}) == 1
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,17 @@ from linnet.objective import Objective
 from linnet.solvers.sgd import SGD
 from linnet.solvers.solver import Step
 from linnet.sources import open_source
+from linnet.status import Status
 
 
 def paths(axes: Axes) -> list[Floats]:
     return [data(line) for line in axes.get_lines() if line.get_linestyle() != "None"]
+
+
+def marks(axes: Axes, marker: str, *, filled: bool = True) -> Floats:
+    """Where single marks are."""
+    found = [a for a in axes.get_lines() if a.get_marker() == marker and a.get_linestyle() == "None"]
+    return np.vstack([np.empty((0, 2)), *(data(a) for a in found if (a.get_markerfacecolor() != "white") == filled)])
 
 
 def star(axes: Axes) -> Floats:
@@ -83,9 +90,10 @@ def test_one_feature_is_weight_and_bias_with_the_least_squares_fit_marked() -> N
     assert legend(axes) == ["path", "exact optimum"]
     assert axes.get_xlabel() == "weight of x1, in y per x1"
     assert axes.get_ylabel() == "bias, in y"
-    assert "in 30 steps" in axes.get_title(loc="left")
-    first = np.mean(y**2) / 2
-    assert f"from {first:.1f} to " in axes.get_title(loc="left")
+    r = y - drawn[-1, 0] * X[:, 0] - drawn[-1, 1]
+    first, last = np.mean(y**2) / 2, np.mean(r**2) / 2
+    assert axes.get_title(loc="left") == f"The mean loss goes from {first:.1f} to {last:.2f} in 30 steps"
+    assert "hollow circle: start; full circle: end" in figure.get_supxlabel()
 
 
 @pytest.mark.parametrize(("loss", "cost"), LOSSES)
@@ -220,6 +228,63 @@ def test_a_run_of_the_solver(tmp_path: Any) -> None:
     axes = axes_of(figure)
     assert legend(axes) == ["lr 0.01", "lr 0.1", "exact optimum"]
     figures.save(figure, tmp_path / "path.svg")
+
+
+def test_steps_begin_after_the_first_minibatch() -> None:
+    """Where the start is not given, no place is called that; and steps are counted as the solver counts them."""
+    X, y = rows()
+    run = list(SGD(lr=0.1, batch_size=8, epochs=2, every=1, tol=None).steps(Objective(Squared()), open_source(X, y)))
+
+    def mean(step: Step) -> str:
+        assert step.weights is not None
+        assert step.bias is not None
+        return f"{np.mean((y - step.bias - X @ step.weights) ** 2) / 2:.3g}"
+
+    figure = figures.path(run, X, y)
+    story = f"The mean loss goes from {mean(run[0])} after step 1 to {mean(run[-1])} after step 20"
+    assert axes_of(figure).get_title(loc="left") == story
+    assert "hollow circle: after step 1; full circle: end" in figure.get_supxlabel()
+    alone = axes_of(figures.path(run[:1], X, y))
+    assert alone.get_title(loc="left") == f"The mean loss is {mean(run[0])} after 1 step"
+    start = Step(0, 0, 0, np.zeros(1), 0.0)
+    figure = figures.path([start, *run], X, y)
+    assert f"from {np.mean(y**2) / 2:.3g} to {mean(run[-1])} in 20 steps" in axes_of(figure).get_title(loc="left")
+    assert "hollow circle: start;" in figure.get_supxlabel()
+    for runs, begun in (([run, run], "after step 1"), ([[start, *run]] * 2, "starts"), ([run, run[1:]], "first looks")):
+        assert f"hollow circles: {begun}; full circles: ends" in figures.path(runs, X, y).get_supxlabel()
+
+
+def test_a_diverged_run_has_no_end() -> None:
+    """The weights that it went back to are none that its path leads to."""
+    X, y = rows()
+    fine, wild = (
+        list(SGD(lr=rate, batch_size=8, epochs=5, every=1, tol=None).steps(Objective(Squared()), open_source(X, y)))
+        for rate in (0.1, 2.0)
+    )
+    back = wild[-1]
+    assert back.status is Status.DIVERGED
+    assert back.step < wild[-2].step
+    figure = figures.path(wild, X, y)
+    axes = axes_of(figure)
+    assert axes.get_title(loc="left") == f"The run diverged after {wild[-2].step} steps"
+    assert legend(axes)[0] == "path (diverged)"
+    assert "hollow circle: after step 1; an arrow" in figure.get_supxlabel()
+    assert len(marks(axes, "o", filled=True)) == 0
+    assert back.weights is not None
+    assert not any((drawn == [back.weights[0], back.bias]).all(axis=1).any() for drawn in paths(axes))
+
+    figure = figures.path([fine, wild], X, y)
+    assert "Lowest at the end of 2 runs: lr 0.1" in axes_of(figure).get_title(loc="left")
+    assert legend(axes_of(figure))[:2] == ["lr 0.1", "lr 2 (diverged)"]
+    assert axes_of(figures.path([wild, wild], X, y)).get_title(loc="left") == "All 2 runs diverged"
+
+    within = [*steps([(0.0, 0.0), (12.0, 5.0)]), back]
+    figure = figures.path([fine, within], X, y)
+    np.testing.assert_array_equal(marks(axes_of(figure), "X"), [(5.0, 12.0)])
+    assert "a cross: the run diverged" in figure.get_supxlabel()
+    figure = figures.path([back], X, y)  # nothing of it but where it went back to
+    assert axes_of(figure).get_title(loc="left") == "The run diverged"
+    np.testing.assert_array_equal(marks(axes_of(figure), "X"), [(back.weights[0], back.bias)])
 
 
 def test_a_constant_feature_has_a_valley_without_end() -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
 
 from linnet.atomic import Paths, replacing
-from linnet.table import shorten, wrap
+from linnet.table import printable, shorten, wrap
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 SUFFIXES = (".pdf", ".png", ".svg")
+TITLE = "title"  # the id of what may have to be broken into lines
+MARGIN = 0.1  # inches between a title and the right end of its figure
 # Okabe and Ito's colours, which people who see fewer colours can tell apart, in the order in which runs take them.
 BLUE, ORANGE, GREEN, PINK, SKY, AMBER = COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 GREY, PALE, INK = "#9A9A9A", "#E6E6E6", "#333333"
@@ -55,8 +61,8 @@ def blank() -> Figure:
 
 
 def title(axes: Axes, text: str) -> None:
-    """What a figure shows, above it."""
-    axes.set_title(shorten(text, 84), loc="left", fontsize=11, color=INK)
+    """What a figure shows, above it; finish() breaks it into lines where it is too long for one."""
+    axes.set_title(printable(text), loc="left", fontsize=11, color=INK, gid=TITLE)
 
 
 def caption(figure: Figure, lines: Sequence[str]) -> None:
@@ -64,8 +70,34 @@ def caption(figure: Figure, lines: Sequence[str]) -> None:
     figure.supxlabel("\n".join(piece for line in lines for piece in wrap(line, width=96)), fontsize=9, color=INK)
 
 
+def tick(value: float) -> str:
+    """A number beside an axis: 10⁻⁵ rather than 1e-05."""
+    if value == 0 or 1e-4 < abs(value) < 1e5:
+        return f"{value:.6g}".replace("-", "−")
+    mantissa, power = f"{value:.4g}".split("e") if "e" in f"{value:.4g}" else f"{value:e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return {"1": "", "-1": "−"}.get(mantissa, f"{mantissa.replace('-', '−')}·") + _power(int(power))
+
+
+def alike(values: Sequence[float]) -> Callable[[float, float], str]:
+    """How to write positive numbers beside an axis that lie close together: one power of ten, as many decimals."""
+    plain = not values or 1e-4 < min(values) <= max(values) < 1e5
+    power = 0 if plain else int(f"{max(values):e}".split("e")[1])
+    tail = "" if plain else f"·{_power(power)}"
+
+    def mantissa(value: float) -> Decimal:
+        return Decimal(f"{value:.11e}").scaleb(-power)  # as many digits as a locator's arithmetic leaves
+
+    places = max((len(f"{mantissa(value):f}".rstrip("0").partition(".")[2]) for value in values), default=0)
+    return lambda value, _: f"{mantissa(value):.{places}f}{tail}"
+
+
+def _power(power: int) -> str:
+    return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def finish(figure: Figure) -> Figure:
-    """The same figure with what is not data made quiet, in fonts that can show any name."""
+    """The same figure with what is not data made quiet, in fonts that can show any name, its title within it."""
     from matplotlib.text import Text
 
     for axes in figure.axes:
@@ -77,7 +109,37 @@ def finish(figure: Figure) -> Figure:
         assert isinstance(text, Text)
         text.set_parse_math(False)  # a `$` in a column's name is a dollar
         text.set_fontfamily(_families())
+        if text.get_gid() == TITLE:
+            _break(figure, text)
     return figure
+
+
+def _break(figure: Figure, text: Text) -> None:
+    """Break a text at spaces into lines that end within the figure; where they begin, only its layout tells.
+
+    A word is shortened only where a line of its own is not enough. Matplotlib's own wrapping would take a name with two
+    `$` in it for a formula.
+    """
+    from rich.cells import cell_len
+
+    def fits(line: str) -> bool:
+        text.set_text(line)
+        return bool(text.get_window_extent().width <= room)
+
+    words = re.split(r" +(?![%\d])", text.get_text())  # a number stays with the word before it, and with its %
+    text.set_text("")
+    lines: list[str] = []
+    with _boxes_untold():
+        figure.draw_without_rendering()
+        room = figure.bbox.x1 - text.get_window_extent().x0 - MARGIN * figure.dpi
+        for word in words:
+            if lines and fits(f"{lines[-1]} {word}"):
+                lines[-1] += f" {word}"
+                continue
+            lines.append(word)
+            while not fits(lines[-1]) and len(lines[-1]) > 1:
+                lines[-1] = shorten(lines[-1], cell_len(lines[-1]) - 1)
+    text.set_text("\n".join(lines))
 
 
 def save(figure: Figure, path: Paths) -> None:
@@ -101,9 +163,16 @@ def save(figure: Figure, path: Paths) -> None:
 
 
 def _write(figure: Figure, file: Path | IO[bytes], **how: Any) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # they are told of together
+    with _boxes_untold():
         figure.savefig(file, facecolor="white", **how)
+
+
+@contextmanager
+def _boxes_untold() -> Iterator[None]:
+    """Without matplotlib's warning of each character that no font has: they are told of together."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
 
 
 def _tell_of_boxes(figure: Figure) -> None:

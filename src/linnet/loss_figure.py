@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.block import Float64s, InputError
-from linnet.canvas import COLOURS, INK, PALE, blank, caption, finish, title
+from linnet.canvas import COLOURS, INK, PALE, alike, blank, caption, finish, tick, title
 from linnet.fitted import Fit
 from linnet.solvers.solver import Step
 from linnet.status import Status
@@ -42,7 +42,8 @@ def loss_curve(
     linear. When no run goes beyond its first epoch, minibatches are counted instead.
 
     Args:
-        runs: each a learned Fit, or the Steps of a run.
+        runs: each a learned Fit, or the Steps of a run. These begin after its first minibatch; a Step of number 0
+            before them shows the start as well.
         labels: a name for each; default: the settings in which they differ.
         optimum: the lowest objective there is, drawn as a dashed line. Default: what learned Fits know of it (squared
             loss without a penalty, with classical standard errors).
@@ -133,7 +134,7 @@ def _curves(
         if not within and not isinstance(run, Fit):
             rows = np.array([record["rows"] for record in found])
             whole = rows.max() if x[-1] > 1 else longest
-            x = np.maximum(x - 1.0, 0.0) + rows / whole if whole else x  # with the part of its epoch that is done
+            x = np.where(x > 0, x - 1.0 + rows / (whole or 1.0), 0.0)  # with the part of its epoch that is done
         finite = np.isfinite(y)
         good = y.size if finite.all() else int(np.argmin(finite))
         kept = np.unique(np.linspace(0, max(good - 1, 0), min(good, MANY)).astype(int))
@@ -317,27 +318,21 @@ def _ticks(axes: Axes) -> None:
     if axes.get_yscale() == "log":
         low, high = axes.get_ylim()
         decades = math.log10(high / low)
-        axes.yaxis.set_major_locator(
-            MaxNLocator(5) if decades < 0.7 else LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,))
-        )
-        axes.yaxis.set_major_formatter(lambda value, _: _tick(value))
+        if decades < 0.7:
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.yaxis.set_major_formatter(alike([value for value in axes.get_yticks() if low <= value <= high]))
+        else:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,)))
+            axes.yaxis.set_major_formatter(lambda value, _: tick(value))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.margins(x=0.05)
     left, right = axes.get_xlim()
     if right - left < 1:
-        axes.set_xlim(left - 0.5, right + 0.5)
+        left, right = axes.set_xlim(left - 0.5, right + 0.5)
+    if (first := float(axes.dataLim.x0)) >= 1:
+        axes.set_xlim(left=max(left, first / 2))  # no place for a 0, where nothing is known
     axes.grid(axis="y", color=PALE, linewidth=0.8)
     axes.set_axisbelow(True)
-
-
-def _tick(value: float) -> str:
-    """A number beside an axis: 10⁻⁵ rather than 1e-05."""
-    if value == 0 or 1e-4 < abs(value) < 1e5:
-        return f"{value:.6g}".replace("-", "−")
-    mantissa, power = f"{value:.4g}".split("e") if "e" in f"{value:.4g}" else f"{value:e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return {"1": "", "-1": "−"}.get(mantissa, f"{mantissa.replace('-', '−')}·") + f"10{raised}"
 
 
 def _cost(runs: Sequence[Fit | list[Step]]) -> str:
@@ -360,15 +355,33 @@ def _story(curves: Sequence[_Curve], unit: str, *, reached: bool) -> str:
             return f"The loss of {len(curves)} runs, look by look"
         return f"Lowest at the end of {len(curves)} runs: {best.label}, at {number(best.end, 3)}"
     (curve,) = curves
-    many = curve.x[-1]
-    count = f"{many:,.4g} {unit}" + ("" if many == 1 else "es" if unit == "minibatch" else "s")
+    begun, ended = (f"{round(at, 2):,.10g}" for at in (curve.x[0], curve.x[-1]))
+    count = f"{ended} {unit}" + ("" if ended == "1" else "es" if unit == "minibatch" else "s")
     if curve.diverged:
-        return f"The run diverged after {count}" if many >= 1 else "The run diverged in its first epoch"
+        return f"The run diverged after {count}" if curve.x[-1] >= 1 else "The run diverged in its first epoch"
     first, last = float(curve.y[0]), curve.end
+    a, b = apart(first, last)
     about = "about " if curve.noisy else ""
     way = "falls" if last < first else "rises"
-    story = f"The loss {way} from {number(first, 3)} to {about}{number(last, 3)} in {count}"
+    when = f"after {unit}" if reached else f"in {unit}"
+    if curve.y.size == 1:
+        story = f"The loss is {b} {when} {ended}"
+    elif a == b:
+        story = f"The loss stays at {about}{b} from {unit} {begun} to {ended}"
+    elif curve.x[0] == 0 or (not reached and (unit == "minibatch" or curve.x[0] < 1)):  # from the start on
+        story = f"The loss {way} from {a} to {about}{b} in {count}"
+    else:
+        story = f"The loss {way} from {a} {when} {begun} to {about}{b} {when} {ended}"
     if curve.lowest is not None and curve.lowest > 0 and reached:
         above = 100 * (last / curve.lowest - 1)
-        story += ", the optimum" if abs(above) < 0.001 else f", {number(above, 2)} % above the optimum"
+        side = "above" if above > 0 else "below"
+        story += ", the optimum" if abs(above) < 0.001 else f", {number(abs(above), 2)} % {side} the optimum"
     return story
+
+
+def apart(a: float, b: float) -> tuple[str, str]:
+    """Two numbers in three digits, or in as many more, up to eight, as tell them apart."""
+    for digits in range(3, 9):
+        if number(a, digits) != number(b, digits):
+            return number(a, digits), number(b, digits)
+    return number(a, 3), number(b, 3)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s, InputError
 from linnet.canvas import COLOURS, INK, blank, caption, finish, title
-from linnet.loss_figure import DASHES, FEW, MANY, key, labels_of, steps_of
+from linnet.loss_figure import DASHES, FEW, MANY, apart, key, labels_of, steps_of
 from linnet.losses import Loss, Squared
 from linnet.solvers.solver import Step
+from linnet.status import Status
 from linnet.table import number, shorten
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def path(
     loss than the squared one are taken from at most 1,000 rows, evenly chosen.
 
     Args:
-        runs: the Steps of a run, or those of several, each a list.
+        runs: the Steps of a run, or those of several, each a list. These begin after its first minibatch; a Step of
+            number 0 before them, with the weights that it began with, shows the start as well.
         X: features, (n, 1) or (n, 2), in any form that `linnet.fit` takes; these rows are held in memory.
         y: target, (n,); for a table its column's name.
         loss: what a residual costs.
@@ -60,7 +62,7 @@ def path(
     rows, names, target = _rows(X, y)
     d = len(names)
     steps = _runs(runs)
-    tracks = [_track(run, d, i + 1) for i, run in enumerate(steps)]
+    tracks = [_Track.of(run, d, i + 1) for i, run in enumerate(steps)]
     told = labels_of(steps, labels)
     valley = _Valley.of(loss, rows, optimum)
     window = _window(valley, tracks)
@@ -72,13 +74,11 @@ def path(
     for i, (track, label) in enumerate(zip(tracks, told, strict=True)):
         width = 1.5 + 0.9 * max(0, min(len(tracks), 4) - 1 - i)  # where paths coincide, those beneath show
         name = "path" if len(tracks) == 1 and labels is None else label
-        dashes = DASHES[i // len(COLOURS) % len(DASHES)]
-        _draw_track(axes, track, window, name, color=COLOURS[i % len(COLOURS)], linewidth=width, linestyle=dashes)
+        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
+        _draw_track(axes, track, window, name, linewidth=width, **style)
     best = "exact optimum" if isinstance(loss, Squared) or optimum is not None else "optimum"
     axes.plot(*valley.bottom, "*", color="white", markeredgecolor=INK, markersize=15, zorder=5, label=best, ls="none")
-    about.append("hollow circles: starts; full circles: ends" if len(tracks) > 1 else "hollow circle: start; full: end")
-    if not all(_inside(track, window)[-1] for track in tracks):
-        about[-1] += "; an arrow: the path leaves and does not come back"
+    about.append(_marks(tracks, window))
     if d == 2:
         about.append("the bias is at its best for each pair of weights")
     of = [shorten(name, 24) for name in names]
@@ -88,9 +88,52 @@ def path(
     axes.set_xlim(*window[0])
     axes.set_ylim(*window[1])
     caption(figure, about)
-    title(axes, _story(steps, tracks, told, valley, window))
+    title(axes, _story(tracks, told, valley, window))
     key(figure, axes)
     return finish(figure)
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """One run's way.
+
+    Attributes:
+        places: (k, 2), where it was: weight and bias, or both weights; finite.
+        first: number of the Step that it was at the first of them after; 0 if that is its start.
+        last: that of the last of them.
+        diverged: whether the run was ended because its loss grew without bound.
+    """
+
+    places: Float64s
+    first: int
+    last: int
+    diverged: bool
+
+    @classmethod
+    def of(cls, steps: Sequence[Step], d: int, position: int) -> _Track:
+        """That of a run's Steps with weights, as far as these are finite."""
+        known = [(step, np.r_[step.bias or 0.0, step.weights]) for step in steps if step.weights is not None]
+        if not known:
+            raise InputError(f"Run {position} has no Step with weights, so there is no path to draw.")
+        for _, coefficients in known:
+            if coefficients.shape != (d + 1,):
+                raise InputError(
+                    f"Run {position} learned {coefficients.size - 1} weights, but X has {d} columns: give the rows "
+                    "that the run learned from."
+                )
+        diverged = known[-1][0].status is Status.DIVERGED
+        if diverged and len(known) > 1:
+            known.pop()  # it goes back to weights from before the loss exploded
+        places = np.array([_shown(coefficients) for _, coefficients in known], dtype=np.float64)
+        finite = np.isfinite(places).all(axis=1)
+        good = len(places) if finite.all() else int(np.argmin(finite))
+        if not good:
+            raise InputError(f"Run {position} has no finite weights: it diverged at once. Use a smaller learning rate.")
+        return cls(places[:good], known[0][0].step, known[good - 1][0].step, diverged)
+
+    def leaves(self, window: Float64s) -> bool:
+        """Whether it ends outside."""
+        return not _inside(self.places[-1:], window)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,25 +221,6 @@ def _rows(X: Any, y: Any) -> tuple[Block, tuple[str, ...], str]:
     return whole, names, source.target
 
 
-def _track(steps: Sequence[Step], d: int, position: int) -> Float64s:
-    """The coordinates of a run's Steps, (k, 2), as far as they are finite: weight and bias, or both weights."""
-    known = [np.r_[step.bias or 0.0, step.weights] for step in steps if step.weights is not None]
-    if not known:
-        raise InputError(f"Run {position} has no Step with weights, so there is no path to draw.")
-    for coefficients in known:
-        if coefficients.shape != (d + 1,):
-            raise InputError(
-                f"Run {position} learned {coefficients.size - 1} weights, but X has {d} columns: give the rows that "
-                "the run learned from."
-            )
-    points = np.array([_shown(coefficients) for coefficients in known], dtype=np.float64)
-    finite = np.isfinite(points).all(axis=1)
-    good = len(points) if finite.all() else int(np.argmin(finite))
-    if not good:
-        raise InputError(f"Run {position} has no finite weights: it diverged at once. Use a smaller learning rate.")
-    return points[:good]
-
-
 def _shown(coefficients: Float64s) -> Float64s:
     """The two of [bias, weights] that span the picture."""
     return coefficients[1:] if coefficients.size == 3 else coefficients[::-1]
@@ -262,15 +286,15 @@ def _lowest(cost: Callable[[Float64s], Float64s], start: Float64s, shape: Float6
     return np.asarray(minimize(at, start, method="Nelder-Mead", options=options).x)
 
 
-def _window(valley: _Valley, tracks: Sequence[Float64s]) -> Float64s:
+def _window(valley: _Valley, tracks: Sequence[_Track]) -> Float64s:
     """The ends of both axes, (2, 2): around the bottom and all of the paths but what runs away."""
-    distances = [valley.distance(track) for track in tracks]
+    distances = [valley.distance(track.places) for track in tracks]
     starts = [float(distance[0]) for distance in distances]
     limit = REACH * min(max(starts), 3 * min(starts))
     for distance in distances:
         if distance.max() <= CALM * np.median(distance):  # one that stays where it is: all of it
             limit = max(limit, float(distance.max()))
-    kept = np.vstack([track[distance <= limit] for track, distance in zip(tracks, distances, strict=True)])
+    kept = np.vstack([track.places[distance <= limit] for track, distance in zip(tracks, distances, strict=True)])
     sizes = valley.distance(kept).max(initial=0.0), 0.01 * valley.spread, 1e-6 * valley.distance(np.zeros((1, 2)))[0]
     size = float(max(sizes)) or 1.0  # no smaller than what a path that does not move can be seen in
     side = LEAST * size / np.sqrt(np.where(valley.shape.diagonal() > 0, valley.shape.diagonal(), 1.0))
@@ -279,8 +303,8 @@ def _window(valley: _Valley, tracks: Sequence[Float64s]) -> Float64s:
     return np.column_stack([low - 0.08 * (high - low), high + 0.08 * (high - low)])
 
 
-def _inside(track: Float64s, window: Float64s) -> NDArray[np.bool_]:
-    return np.asarray(((track >= window[:, 0]) & (track <= window[:, 1])).all(axis=1))
+def _inside(places: Float64s, window: Float64s) -> NDArray[np.bool_]:
+    return np.asarray(((places >= window[:, 0]) & (places <= window[:, 1])).all(axis=1))
 
 
 def _draw_contours(axes: Axes, valley: _Valley, window: Float64s) -> str:
@@ -301,17 +325,18 @@ def _draw_contours(axes: Axes, valley: _Valley, window: Float64s) -> str:
     return f"contours: the mean {valley.name} loss above its least, {number(least, 4)}, doubles from each to the next"
 
 
-def _draw_track(axes: Axes, track: Float64s, window: Float64s, label: str, **style: Any) -> None:
+def _draw_track(axes: Axes, track: _Track, window: Float64s, label: str, **style: Any) -> None:
     """One run's path, its start and its end marked; cut off where it leaves the window for good."""
-    inside = np.flatnonzero(_inside(track, window))
+    places = track.places
+    inside = np.flatnonzero(_inside(places, window))
+    label += " (diverged)" if track.diverged else " (leaves)" if inside.size and track.leaves(window) else ""
     if not inside.size:
         axes.plot([], [], **style, label=f"{label} (outside)")
         return
     colour, last = style["color"], int(inside[-1])
-    shown = track[: last + 1]
-    leaves = last + 1 < len(track)
-    if leaves:
-        here, way = track[last], track[last + 1] - track[last]
+    shown = places[: last + 1]
+    if track.leaves(window):
+        here, way = places[last], places[last + 1] - places[last]
         with np.errstate(all="ignore"):
             border = np.where(way > 0, window[:, 1], window[:, 0])
             share = np.nanmin(np.where(way != 0, (border - here) / way, np.inf))
@@ -320,32 +345,50 @@ def _draw_track(axes: Axes, track: Float64s, window: Float64s, label: str, **sty
             "", shown[-1], here + 0.5 * share * way, annotation_clip=False, zorder=4,
             arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 18},
         )  # fmt: skip
-        label += " (leaves)"
-    if len(track) <= FEW:
+    if len(places) <= FEW:
         style |= {"marker": "o", "markersize": 3 + style["linewidth"] / 2, "markevery": slice(0, last + 1)}
-    axes.plot(*shown.T, label=label, zorder=3, rasterized=len(track) > MANY, solid_joinstyle="round", **style)
+    axes.plot(*shown.T, label=label, zorder=3, rasterized=len(places) > MANY, solid_joinstyle="round", **style)
     axes.plot(*shown[:1].T, "o", color=colour, markerfacecolor="white", markersize=7, zorder=4, label="_")
-    if not leaves:
-        axes.plot(*shown[-1:].T, "o", color=colour, markersize=7, zorder=4, label="_")
+    if not track.leaves(window):
+        axes.plot(*shown[-1:].T, "X" if track.diverged else "o", color=colour, markersize=7, zorder=4, label="_")
 
 
-def _story(
-    steps: Sequence[Sequence[Step]],
-    tracks: Sequence[Float64s],
-    labels: Sequence[str],
-    valley: _Valley,
-    window: Float64s,
-) -> str:
+def _marks(tracks: Sequence[_Track], window: Float64s) -> str:
+    """What a caption must say of the ends of paths."""
+    s = "s" if len(tracks) > 1 else ""
+    firsts = {track.first for track in tracks}
+    begun = f"start{s}" if firsts == {0} else f"after step {min(firsts):,}" if len(firsts) == 1 else "first looks"
+    said = [f"hollow circle{s}: {begun}"]
+    if any(not (track.leaves(window) or track.diverged) for track in tracks):
+        said.append(f"full circle{s}: end{s}")
+    if any(track.leaves(window) for track in tracks):
+        said.append("an arrow: the path leaves for good")
+    if any(track.diverged and not track.leaves(window) for track in tracks):
+        said.append("a cross: the run diverged")
+    return "; ".join(said)
+
+
+def _story(tracks: Sequence[_Track], labels: Sequence[str], valley: _Valley, window: Float64s) -> str:
     """What is seen, in a line."""
-    arrived = [i for i, track in enumerate(tracks) if _inside(track, window)[-1]]
-    ends = {i: float(valley.at(tracks[i][-1:])[0]) for i in arrived}
-    if not arrived:
+    one = tracks[0]
+    count = f"{one.last:,} step" + ("" if one.last == 1 else "s")
+    if all(track.diverged for track in tracks):
+        after = f" after {count}" if len(one.places) > 1 else ""  # else only where it went back to is known
+        return f"The run diverged{after}" if len(tracks) == 1 else f"All {len(tracks)} runs diverged"
+    ends = [
+        (float(valley.at(track.places[-1:])[0]), label)
+        for label, track in zip(labels, tracks, strict=True)
+        if not (track.diverged or track.leaves(window))
+    ]
+    if not ends:
         leaving = "The path leaves" if len(tracks) == 1 else f"All {len(tracks)} paths leave"
         return f"{leaving} the picture, away from the optimum"
-    best = min(ends, key=lambda i: ends[i])
+    end, best = min(ends, key=lambda pair: pair[0])
     if len(tracks) > 1:
-        return f"Lowest at the end of {len(tracks)} runs: {labels[best]}, at {number(ends[best], 3)}"
-    first = float(valley.at(tracks[0][:1])[0])
-    taken = steps[0][-1].step - steps[0][0].step
-    count = f"{taken:,} step" + ("" if taken == 1 else "s")
-    return f"The mean loss goes from {number(first, 3)} to {number(ends[0], 3)} in {count}"
+        return f"Lowest at the end of {len(tracks)} runs: {best}, at {number(end, 3)}"
+    a, b = apart(float(valley.at(one.places[:1])[0]), end)
+    if len(one.places) == 1:
+        return f"The mean loss is {b} after {count}"
+    if one.first == 0:
+        return f"The mean loss goes from {a} to {b} in {count}"
+    return f"The mean loss goes from {a} after step {one.first:,} to {b} after step {one.last:,}"
