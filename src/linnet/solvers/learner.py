@@ -120,20 +120,19 @@ class Learner:
 
     def begin(self, solver: SGD, rows: Rows, rng: np.random.Generator, before: Learned | None) -> Place:
         """Where a run begins: anew, or where one before left the weights."""
-        state, step, moved = np.zeros((3, self._d + 1)), solver.done, np.zeros(self._d)
-        if self.offset is not None:
-            moved += self.offset
-        if before is not None:
-            state[:], step = before.state, before.step
-            if before.offset is not None:
-                moved -= before.offset
-        else:
+        state, step, offset = np.zeros((3, self._d + 1)), solver.done, self.offset
+        if before is None:
             state[0] = solver.first(self._d, rng)
             state[2] = state[0]
-        state[:, 0] *= self.metric[0]  # 0 without an intercept
-        # the bias is where the features are `offset`, and so the slope by a weight has a part of that by the bias
-        state[::2, 0] += state[::2, 1:] @ moved
-        state[1, 1:] -= moved * state[1, 0]
+        else:
+            state[:], step = before.state, before.step
+            if before.offset is not None:
+                offset = -before.offset if offset is None else offset.astype(np.float64) - before.offset
+        if not self.metric[0]:  # there is no intercept
+            state[:, 0] = 0.0
+        if offset is not None:  # where features are, when the bias is the prediction
+            state[::2, 0] += state[::2, 1:] @ offset
+            state[1, 1:] -= offset * state[1, 0]
         rate = solver.lr
         if rate == "auto":
             scales = rows.scales

@@ -25,8 +25,10 @@ CLOSE = 0.05
 """Optimisation error, in standard errors, that nobody who reads the standard errors would notice."""
 RESOLUTION = 1e-9
 """Error of a weight, in standardised units, that is small where there is no standard error to compare it with,"""
-ROUNDING = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float64): 2.0**-44}
-"""and that no run can undercut, by the type of the features."""
+DOUBLE = 2.0**-44
+"""and that no run can undercut in float64,"""
+ROUNDING = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float64): DOUBLE}
+"""or by the type of the features."""
 LEAST = 1e-150
 """Spread of a column, below which its square is lost."""
 TINY = float(np.finfo(np.float64).tiny)
@@ -60,7 +62,7 @@ class Survey:
     objective: Objective
     moments: Moments | None = None
     solution: Solution | None = None
-    rounding: float = ROUNDING[np.dtype(np.float64)]
+    rounding: float = DOUBLE
 
     @cached_property
     def lowest(self) -> float:
@@ -119,14 +121,16 @@ class Survey:
         Where there is none, or rounding hides it, that is small beside the target's spread and size.
         """
         unit, sd, solution = _joined(float(self.objective.intercept), self.scale[:-1]), self.sd, self.solution
-        spread, size = float(self.scale[-1]), abs(float(self.centre[-1]))
-        tolerance = np.full(unit.size, self._resolution + ROUNDING[np.dtype(np.float64)] * size + TINY)
-        least = np.full(unit.size, self.rounding * spread + ROUNDING[np.dtype(np.float64)] * size)
+        double = DOUBLE * abs(float(self.centre[-1]))
+        least = self.rounding * float(self.scale[-1]) + double
+        tolerance = np.maximum(CLOSE * sd * unit, least)
         if solution is not None:
-            least[0] += ROUNDING[np.dtype(np.float64)] * float(np.abs(solution.weights) @ np.abs(self.centre[:-1]))
-        np.maximum(CLOSE * sd * unit, least, out=tolerance, where=sd > 0)
-        np.divide(tolerance, unit, out=tolerance, where=unit > 0)
-        tolerance[unit == 0] = math.inf
+            offset = DOUBLE * float(np.abs(solution.weights) @ np.abs(self.centre[:-1]))
+            tolerance[0] = max(tolerance[0], least + offset)
+        if not sd.all():
+            tolerance[sd == 0] = self._resolution + double + TINY
+        with np.errstate(divide="ignore"):
+            tolerance /= unit
         if solution is not None and solution.dependencies:
             tolerance[_joined(solution.bias_identified, solution.identified) == 0] = math.inf
         return tolerance
@@ -233,9 +237,10 @@ class Survey:
     def blame(self, names: Sequence[str]) -> str:
         """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
         size = np.hypot(self.centre[:-1], self.scale[:-1])
-        among = np.r_[size, 1.0] if self.objective.intercept else size
         at = int(np.argmax(size))
-        rest = np.delete(among, at)
+        if size[at] < APART * min(float(size.min()), 1.0):
+            return ""
+        rest = np.delete(np.r_[size, 1.0] if self.objective.intercept else size, at)
         if not rest.size or size[at] < APART * np.median(rest):
             return ""
         return f"column `{names[at]}`, whose values are of size {size[at]:.3g}, makes it so small: rescale that one"
