@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
 
 from linnet.atomic import Paths, replacing
-from linnet.table import printable, shorten, wrap
+from linnet.text import printable, shorten, wrap
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from linnet.table import WIDTH, number, shorten, wrap
+from linnet.text import WIDTH, number, shorten, wrap
 
 if TYPE_CHECKING:
     from linnet.comparison import Comparison

@@ -25,7 +25,7 @@ from linnet.fits_figure import fan, quantile_process, weights_by_loss
 from linnet.loss_figure import loss_curve
 from linnet.path_figure import path
 from linnet.scatter import about, ground, points
-from linnet.table import number, shorten
+from linnet.text import number, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 from linnet.block import Float64s, InputError
 from linnet.canvas import BLUE, COLOURS, GREY, INK, PALE, blank, caption, finish, title
 from linnet.scatter import about, ground, points
-from linnet.table import shorten
+from linnet.text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from linnet.table import (
+from linnet.table import ROWS, method, rows_used
+from linnet.table import to_dict as fit_to_dict
+from linnet.text import (
     DASH,
-    ROWS,
     WIDTH,
     bound,
     bullets,
     error_to_place,
     last_place,
-    method,
     number,
-    rows_used,
     sentence,
     shorten,
     to_place,
     wrap,
 )
-from linnet.table import to_dict as fit_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

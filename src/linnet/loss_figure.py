@@ -14,7 +14,7 @@ from linnet.canvas import COLOURS, INK, PALE, alike, blank, caption, finish, tic
 from linnet.fitted import Fit
 from linnet.solvers.solver import Step
 from linnet.status import Status
-from linnet.table import number, shorten
+from linnet.text import number, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from linnet.loss_figure import DASHES, FEW, MANY, apart, key, labels_of, steps_o
 from linnet.losses import Loss, Squared
 from linnet.solvers.solver import Step
 from linnet.status import Status
-from linnet.table import number, shorten
+from linnet.text import number, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import numpy as np
 from linnet.block import Float64s, InputError
 from linnet.canvas import GREY
 from linnet.fitted import Fit
-from linnet.table import shorten
+from linnet.text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
