@@ -6,6 +6,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import joblib  # type: ignore[import-untyped]  # it ships no types
@@ -506,6 +507,83 @@ def test_learning_chunk_by_chunk_is_one_epoch_in_that_order(data: Data, loss: st
     np.testing.assert_allclose(model.fit_.coefficients, whole.coefficients, rtol=1e-12)
     assert whole.weights.any()
     assert (model.fit_.n, model.fit_.loss, model.fit_.status) == (60, loss, Status.RAN)
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}, {"momentum": 0.5, "average": True}], ids=str)
+@pytest.mark.parametrize(("size", "batch_size"), [(1, 1), (2, 2), (2, 1), (7, 7), (64, 2), (64, 64)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_learning_in_pieces_of_any_size_changes_no_bit(
+    settings: dict[str, Any], size: int, batch_size: int, weighted: bool, rng: np.random.Generator
+) -> None:
+    """Of whole minibatches, of rows that weigh the same: what they weigh relative to the mean is not known before."""
+    X = rng.standard_normal((192, 3))
+    y = X @ [1.0, 2.0, 3.0] - 2 + rng.standard_normal(192)
+    weight = np.full(192, 3.0) if weighted else None
+    solver = SGD(lr=0.05, batch_size=batch_size, shuffle=False, **settings)
+    model = LinearRegressor(solver=solver)
+    for i in range(0, 192, size):
+        model.partial_fit(X[i : i + size], y[i : i + size], None if weight is None else weight[i : i + size])
+    whole = LinearRegressor(solver=solver).partial_fit(X, y, weight)
+    np.testing.assert_array_equal(model.fit_.coefficients, whole.fit_.coefficients)
+    once = linnet.fit(X, y, weight=weight, solver=replace(solver, epochs=1, tol=None))
+    np.testing.assert_array_equal(whole.fit_.coefficients, once.coefficients)
+    assert np.abs(once.weights).min() > 0.1
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize(
+    ("centre", "unit"), [((0.0, 0.0), (1.0, 1.0)), ((50.0, -3.0), (1.0, 1.0)), ((5e6, 0.0), (1e5, 1e-5))], ids=str
+)
+def test_rows_one_by_one_lead_to_the_truth(
+    loss: str, size: int, centre: tuple[float, float], unit: tuple[float, float], rng: np.random.Generator
+) -> None:
+    """With nothing set; in a column's own units a weight of 1 is 1/unit, and the bias at its centre is 3."""
+    Z = rng.standard_normal((600, 2))
+    y = Z @ [1.0, -2.0] + 3.0 + 0.1 * rng.standard_normal(600)
+    X = Z * unit + centre
+    model = LinearRegressor(solver="sgd", loss=loss)
+    for i in range(0, 600, size):
+        model.partial_fit(X[i : i + size], y[i : i + size])
+    np.testing.assert_allclose(model.coef_ * unit, [1.0, -2.0], atol=0.05)
+    assert model.predict([centre])[0] == pytest.approx(3.0, abs=0.05)
+    assert model.fit_.status is Status.RAN
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [SGD(), SGD(lr=0.01), SGD(lr=0.01, momentum=0.5, average=True)],
+    ids=["auto", "0.01", "mean"],
+)
+def test_a_bias_that_is_no_longer_wanted_is_gone(solver: SGD, rng: np.random.Generator) -> None:
+    X = rng.standard_normal((300, 2))
+    X[:, 0] += 5.0
+    y = X @ [1.0, 2.0] + 40.0 + rng.standard_normal(300)
+    model = LinearRegressor(solver=solver).partial_fit(X, y)
+    assert abs(model.intercept_) > 1
+    model.set_params(fit_intercept=False)
+    for _ in range(3):
+        assert model.partial_fit(X, y).intercept_ == 0.0
+        assert model.predict([[0.0, 0.0]])[0] == 0.0
+    assert np.abs(model.coef_).max() < 1e3
+    assert model.set_params(fit_intercept=True).partial_fit(X, y).intercept_ != 0.0
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])
+@pytest.mark.parametrize("size", [1, 50])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_divergence_over_calls_is_seen(loss: str, size: int, momentum: float, rng: np.random.Generator) -> None:
+    """Each call sees its own rows only, of which one or few never tell by themselves that the loss explodes."""
+    X = rng.standard_normal((300, 2))
+    y = X @ [1.0, 2.0] + 3.0 + rng.standard_normal(300)
+    rate = 3.0 if loss == "squared" else 1e5
+    model = LinearRegressor(solver=SGD(lr=rate, batch_size=size, momentum=momentum), loss=loss)
+    found = set()
+    for call in range(60):
+        i = call * size % 300
+        found.add(model.partial_fit(X[i : i + size], y[i : i + size]).fit_.status)
+        assert np.abs(model.fit_.coefficients).max() <= 1e6
+    assert Status.DIVERGED in found
 
 
 def test_partial_fit_again_and_again_comes_near_the_optimum(data: Data) -> None:

@@ -479,3 +479,96 @@ def test_a_row_on_the_plane_or_farther_out_leaves_the_median_alone() -> None:
     r = y - fit.predict(X)
     out = y + 1e9 * np.sign(r) * (np.abs(r) > 1)  # on the same side of the plane
     np.testing.assert_allclose(robust(X, out, linnet.Absolute()).weights, fit.weights, rtol=1e-9)
+
+
+# --- Learned: within 5 % of a standard error of the optimum, with nothing set -----------------------------------------
+
+
+def near(fit: linnet.Fit, weights: Any, bias: float) -> None:
+    """Whether these are the optimum that was come near to, as far as the status promises."""
+    assert fit.status is linnet.Status.CONVERGED
+    assert (np.abs(fit.weights - weights) <= 0.0501 * fit.std_errors).all()
+    assert abs(fit.bias - bias) <= 0.0501 * fit.bias_std_error
+
+
+def learned(X: Floats, y: Floats, **options: Any) -> linnet.Fit:
+    """By SGD with nothing set."""
+    fit: linnet.Fit = linnet.fit(X, y, solver="sgd", **options)
+    return fit
+
+
+@every_option
+@pytest.mark.parametrize(("a", "c"), [(2.0, 0.0), (-0.5, 3.0), (1e8, -1e9), (1e-7, 0.0), (1e-4, 5.0)])
+def test_learning_affine_targets(name: str, a: float, c: float) -> None:
+    """The weights follow a, the bias a and c; so does the rate, which is in the columns' units alone."""
+    X, y, w = table()
+    c = 0.0 if name == "no intercept" else c
+    exact = linnet.fit(X, y, weight=w, **OPTIONS[name])
+    before, after = learned(X, y, weight=w, **OPTIONS[name]), learned(X, a * y + c, weight=w, **OPTIONS[name])
+    near(after, a * exact.weights, a * exact.bias + c)
+    assert after.settings["lr"] == pytest.approx(before.settings["lr"], rel=1e-12)
+    assert after.settings["epochs"] == before.settings["epochs"]
+    np.testing.assert_allclose(after.weights, a * before.weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", "no intercept"])
+@pytest.mark.parametrize("scale", [[3.0, 1e-9, 7e12, -1.0], [2.0**-40, 1.0, 2.0**30, 0.5]])
+def test_learning_scaled_columns(name: str, scale: list[float]) -> None:
+    """The same path in other units, since nothing set is in these."""
+    X, y, w = table()
+    exact = linnet.fit(X, y, weight=w, **OPTIONS[name])
+    before, after = learned(X, y, weight=w, **OPTIONS[name]), learned(X * scale, y, weight=w, **OPTIONS[name])
+    near(after, exact.weights / scale, exact.bias)
+    assert after.settings["lr"] == pytest.approx(before.settings["lr"], rel=1e-9)
+    np.testing.assert_allclose(after.weights * scale, before.weights, rtol=1e-6)
+
+
+@every_option
+def test_learning_permuted_columns(name: str) -> None:
+    X, y, w = table()
+    order = [2, 0, 3, 1]
+    exact = linnet.fit(X, y, weight=w, **OPTIONS[name])
+    before, after = learned(X, y, weight=w, **OPTIONS[name]), learned(X[:, order], y, weight=w, **OPTIONS[name])
+    near(after, exact.weights[order], exact.bias)
+    np.testing.assert_allclose(after.weights, before.weights[order], rtol=1e-9)
+
+
+@every_option
+def test_learning_with_weight_0_as_the_row_absent(name: str) -> None:
+    """Of the optimum: such rows take others' places in minibatches, and so the path to it is another."""
+    X, y, w = table()
+    w[::5] = 0
+    kept = w > 0
+    exact = linnet.fit(X[kept], y[kept], weight=w[kept], **OPTIONS[name])
+    X[0], y[5] = 1e6, -1e6  # which nobody must notice
+    after = learned(X, y, weight=w, **OPTIONS[name])
+    near(after, exact.weights, exact.bias)
+    assert after.n == exact.n
+    assert not any("lowered" in note for note in after.notes)
+
+
+@pytest.mark.parametrize("name", ["plain", "no intercept"])
+def test_learning_with_weight_2_as_the_row_twice(name: str) -> None:
+    X, y, _ = table()
+    counts = np.arange(N) % 4
+    exact = linnet.fit(X, y, weight=counts, **OPTIONS[name])
+    near(learned(X, y, weight=counts, **OPTIONS[name]), exact.weights, exact.bias)
+    near(learned(np.repeat(X, counts, 0), np.repeat(y, counts), **OPTIONS[name]), exact.weights, exact.bias)
+
+
+@every_option
+def test_learning_from_rows_in_any_order(name: str) -> None:
+    """Sorted by the target, too."""
+    X, y, w = table()
+    exact = linnet.fit(X, y, weight=w, **OPTIONS[name])
+    for order in (np.argsort(y), np.arange(N)[::-1]):
+        near(learned(X[order], y[order], weight=w[order], **OPTIONS[name]), exact.weights, exact.bias)
+
+
+def test_learning_moved_features_moves_only_the_bias() -> None:
+    X, y, w = table()
+    move = np.array([16.0, -1024.0, 0.5, 8192.0])
+    exact = linnet.fit(X, y, weight=w)
+    before, after = learned(X, y, weight=w), learned(X + move, y, weight=w)
+    near(after, exact.weights, exact.bias - float(move @ exact.weights))
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-6)

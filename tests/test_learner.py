@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status, Step, sgd_kernels
 from linnet.desk_kernels import ASKED, BIAS, DONE, GRACE, LATE, OVER, SHARED, TOGETHER, ask_for, rows_of_second
 from linnet.solvers import learner as module
+from linnet.solvers.gathering import Past, gather
+from linnet.solvers.learner import Learned
+from linnet.sources import window
 from linnet.sources.arrays import ArraySource
 from reference_sgd import permutation, reference
 
@@ -194,3 +197,112 @@ def test_an_interrupt_leaves_no_helper_waiting_and_changes_no_bit(
         monkeypatch.setattr(module, "descend", descend)
         assert bits(learn(kept, rows, Squared()))[-1] == whole
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("linnet-helper")]
+
+
+def test_a_second_thread_has_one_task_only(threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it works on minibatches it fetches no rows, and where it fetches rows it works on no minibatch."""
+    monkeypatch.setattr(window, "FAR", 0)
+    monkeypatch.setattr(window, "LEG", 1 << 14)
+    started: set[str] = set()
+    start = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        started.add(thread.name.rpartition("_")[0])
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", noted)
+    for count, batch_size, wanted in (
+        (1, 8, set()),
+        (1, 64, set()),
+        (2, 8, {"linnet-collector"}),
+        (2, 64, {"linnet-helper"}),
+    ):
+        threads(count)
+        learn(SGD(lr=0.001, epochs=2, tol=None, batch_size=batch_size), wide(1000), Squared())
+        assert started == wanted
+        started.clear()
+
+
+@pytest.mark.parametrize("batch_size", [8, 64], ids=["fetching rows", "sharing minibatches"])
+@pytest.mark.parametrize("refused", [range(100), range(1, 100), range(1)], ids=["any", "a second", "the first"])
+def test_where_no_thread_can_be_had_one_does_all(
+    batch_size: int, refused: range, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a container allows only so many, and others have them all, for a while or for good."""
+    monkeypatch.setattr(window, "FAR", 0)
+    monkeypatch.setattr(window, "LEG", 1 << 14)
+    rows, solver = wide(1000), SGD(lr=0.001, epochs=4, tol=None, batch_size=batch_size, average=True)
+    threads(1)
+    alone = bits(learn(solver, rows, Huber(0.5)))
+    start, asked = threading.Thread.start, itertools.count()
+
+    def perhaps(thread: threading.Thread) -> None:
+        if next(asked) in refused:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", perhaps)
+    threads(2)
+    assert bits(learn(solver, rows, Huber(0.5))) == alone
+    assert next(asked) > 0
+
+
+@every_loss
+@pytest.mark.parametrize("batch_size", [10, 1000])
+@pytest.mark.parametrize("momentum", [0.0, 0.6])
+def test_a_rate_of_our_own_is_what_it_says(loss: Loss, batch_size: int, momentum: float) -> None:
+    """Plain loops on standardised columns: a rate that falls, from the target's mean, and a mean of late weights.
+
+    That gives step k the share 9/(k+8) (Shamir and Zhang 2013, section 3).
+    """
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((205, 3)) * [1.0, 100.0, 0.01] + [0.0, 70.0, 5.0]
+    y = X @ [1.0, -0.02, 30.0] + rng.standard_normal(205)
+    steps = learn(SGD(epochs=3, tol=None, every=1, batch_size=batch_size, momentum=momentum), (X, y), loss)
+    centre, scale = X.mean(axis=0), X.std(axis=0)
+    metric = np.r_[1.0, 1.0 / (scale**2 + 1e-3)]
+    z = np.column_stack([np.ones(205), X - centre])
+    size = min(batch_size, 205)
+    fall = 0.0 if loss.name == "squared" and size == 205 else 1.0 / (8 * -(-205 // size))
+    rate, power = steps[-1].settings["lr"], 0.5 if loss.name == "squared" else 0.75
+    u, velocity = np.array([y.mean(), 0.0, 0.0, 0.0]), np.zeros(4)
+    mean, k, shuffles = u.copy(), 0, np.random.default_rng(0)
+    for _ in range(3):
+        order = np.array(permutation(shuffles, 205))
+        for first in range(0, 205, size):
+            batch = order[first : first + size]
+            gradient = -z[batch].T @ loss.slope(y[batch] - z[batch] @ u) / len(batch) + 1e-3 * np.r_[0.0, u[1:]]
+            velocity = momentum * velocity + gradient
+            u = u - rate * (1.0 + fall * k) ** -power * metric * velocity
+            k += 1
+            mean = mean + 9.0 / (k + 8.0) * (u - mean)
+            step = steps[k - 1]
+            assert step.step == k
+            assert step.weights is not None
+            np.testing.assert_allclose(step.weights, mean[1:], rtol=1e-10, atol=1e-12)
+            assert step.bias == pytest.approx(mean[0] - centre @ mean[1:], rel=1e-10)
+    assert k == len(steps) - 1
+
+
+@pytest.mark.parametrize("lr", [0.01, "auto"])
+@pytest.mark.parametrize("known", [False, True])
+def test_what_was_learned_about_one_centre_goes_on_about_another(lr: Any, known: bool) -> None:
+    """Weights predict as before, and a velocity is the sum of slopes times rows, from wherever these are counted."""
+    rng = np.random.default_rng(4)
+    X, y, slopes = rng.normal([5.0, 0.0, -90.0], 1.0, (50, 3)), rng.standard_normal(50), rng.standard_normal(50)
+    old = np.array([7.0, 1.0, -80.0]) if known else np.zeros(3)
+    u, mean = rng.standard_normal((2, 4))
+    velocity = slopes @ np.column_stack([np.ones(50), X - old])
+    before = Learned(np.array([u, velocity, mean]), old if known else None, 9, u, Past())
+    solver, objective = SGD(lr=lr, momentum=0.5, tol=None), Objective(Squared())
+    gathering = gather(solver, objective, ArraySource(X, y), before.past)
+    with pytest.raises(StopIteration) as over:
+        next(gathering)
+    rows = over.value.value
+    place = module.Learner(solver, objective, rows).begin(solver, rows, rng, before)
+    new = X.mean(axis=0) if lr == "auto" else np.zeros(3)
+    assert place.step == 9
+    for state, was in ((place.state[0], u), (place.state[2], mean)):
+        np.testing.assert_allclose(state[0] + (X - new) @ state[1:], was[0] + (X - old) @ was[1:], rtol=1e-9)
+        np.testing.assert_array_equal(state[1:], was[1:])
+    np.testing.assert_allclose(place.state[1], slopes @ np.column_stack([np.ones(50), X - new]), rtol=1e-9, atol=1e-12)

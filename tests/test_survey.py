@@ -9,7 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 import linnet
-from linnet import SGD, Status
+from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status
+from linnet.solvers import gathering
+from linnet.sources.arrays import ArraySource
+from linnet.sources.spool import Spool
 
 Floats = NDArray[np.float64]
 
@@ -114,3 +117,111 @@ def test_a_column_that_holds_up_a_given_learning_rate_is_named() -> None:
     (note,) = [note for note in fit.notes if "from its exact value" in note]
     assert "column `x2`" in note
     assert 'lr="auto"' in note
+
+
+# --- The rate that the rows themselves suggest ------------------------------------------------------------------------
+
+
+def rate(X: Any, y: Any, weight: Any = None, loss: Any = "squared", batch_size: int = 8) -> float:
+    """The learning rate of lr="auto"."""
+    solver = SGD(batch_size=batch_size, epochs=1, tol=None)
+    return float(linnet.fit(X, y, weight=weight, loss=loss, solver=solver, errors="none").settings["lr"])
+
+
+@pytest.mark.parametrize("widest", [4096, 1], ids=["moments", "wide"])
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_the_rate_does_not_depend_on_the_overall_size_of_weights(
+    widest: int, loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "WIDEST", widest)
+    X, y = made(501)
+    weight = np.random.default_rng(4).uniform(0.5, 2.0, 501)
+    rates = [rate(X, y, size * weight, loss) for size in (1e-6, 1.0, 1e6)]
+    assert rates == pytest.approx([rates[1]] * 3, rel=1e-12)
+    assert rate(X, y, np.full(501, 7.0), loss) == pytest.approx(rate(X, y, None, loss), rel=1e-12)
+
+
+@pytest.mark.parametrize("lightest", [None, 1, 0])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize(("widest", "l2"), [(4096, 0.0), (4096, 0.5), (3, 0.0)], ids=["moments", "ridge", "wide"])
+def test_the_rate_is_that_of_the_formula(
+    lightest: int | None, intercept: bool, widest: int, l2: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 / (λ·(B-1)/B + ρ/B) for standardised rows, and 2/λ for the columns as they are, by Moments or by the rows."""
+    monkeypatch.setattr(gathering, "WIDEST", widest)
+    X, y = made(600, offset=50.0, sizes=(1.0, 20.0, 0.3, 1.0))
+    X[:, 1] += X[:, 0] * 30 + 7
+    weight = None if lightest is None else np.random.default_rng(4).integers(lightest, 4, 600) * 0.5
+    share = np.ones(600) if weight is None else weight / weight.mean()
+    centre = share @ X / 600 if intercept else np.zeros(4)
+    unit = np.sqrt(share @ (X - centre) ** 2 / 600 + l2)
+    ones = np.full((600, 1), float(intercept))
+    z, raw = np.hstack([ones, (X - centre) / unit]), np.hstack([ones, X])
+    square = share * (z**2).sum(axis=1)
+    fourth = square @ square / square.sum()
+    largest, top = (
+        np.linalg.eigvalsh((rows * share[:, None]).T @ rows / 600 + np.diag([0.0, *penalty]))[-1]
+        for rows, penalty in ((z, l2 / unit**2), (raw, [l2] * 4))
+    )
+    source = ArraySource(X, y, weight=weight)
+    objective = Objective(Squared(), l2=l2, intercept=intercept)
+    last = list(SGD(batch_size=8, epochs=1, tol=None).steps(objective, source))[-1]
+    assert last.survey is not None
+    assert last.settings["lr"] == pytest.approx(1.0 / (7 / 8 * largest + 1 / 8 * fourth), rel=1e-9)
+    assert (last.survey.moments is None) == (widest == 3)
+    sample = Spool.over(next(iter(source.blocks()))).sample(600)
+    assert last.survey.stable_rate(sample) == pytest.approx(2.0 / top, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["absolute", "huber", "quantile"])
+@pytest.mark.parametrize("a", [1e-6, 1e-3, 1e4])
+def test_the_rate_for_bounded_slopes_scales_with_the_target(loss: str, a: float) -> None:
+    """They move weights by steps of one size, which must be in the target's units."""
+    X, y = made(500)
+    losses: dict[str, tuple[Loss, Loss]] = {
+        "absolute": (Absolute(), Absolute()),
+        "huber": (Huber(0.1), Huber(0.1 * a)),
+        "quantile": (Quantile(0.9), Quantile(0.9)),
+    }
+    before, after = losses[loss]
+    # a slope of Huber's loss grows with the residual up to delta, and so its limit is in units of the target itself
+    assert rate(X, a * y, loss=after) == pytest.approx((1.0 if loss == "huber" else a) * rate(X, y, loss=before))
+    weights = [
+        linnet.fit(X, times * y, loss=each, solver=SGD(epochs=200)).weights for times, each in ((1, before), (a, after))
+    ]
+    np.testing.assert_allclose(weights[1] / a, weights[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["absolute", "huber", "quantile"])
+@pytest.mark.parametrize("where", [slice(0, 300), slice(100, 400)])
+def test_rows_of_weight_0_far_out_leave_the_rate_alone(loss: str, where: slice) -> None:
+    """Half of the rows: a median that did not mind their weights would be one of them."""
+    X, y = made(600)
+    weight = np.ones(600)
+    weight[where] = 0.0
+    expected = rate(X, y, weight, loss)
+    y[where] = 1e6
+    assert rate(X, y, weight, loss) == expected
+    y[where] = -1e6
+    assert rate(X, y, weight, loss) == expected
+
+
+def test_dependent_columns_are_near_where_their_predictions_are() -> None:
+    """Their weights have no tolerance: what one gains the other may lose, and nothing else."""
+    X, y = made(400)
+    X = np.column_stack([X, X[:, 0]])
+    survey = list(SGD(epochs=1).steps(Objective(Squared()), ArraySource(X, y)))[-1].survey
+    assert survey is not None
+    assert survey.optimum is not None
+    assert survey.solution is not None
+    assert survey.solution.dependencies
+    for away, near in (
+        ((0.0, 0.0, 0.0, 0.0), True),
+        ((0.0, 1e3, 0.0, -1e3), True),
+        ((0.0, 1e3, 0.0, -1e3 + 1.0), False),
+        ((0.0, 1.0, 0.0, 0.0), False),
+        ((0.0, 0.5, 0.0, 0.5), False),
+    ):
+        excess, found = survey.look(survey.optimum + np.array(away))
+        assert found == near
+        assert excess == pytest.approx(0.5 * np.mean((X @ away[1:]) ** 2), rel=1e-6, abs=1e-9)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections import Counter
 from typing import Any
@@ -108,6 +109,21 @@ def test_what_goes_wrong_in_the_second_thread_is_not_lost(monkeypatch: pytest.Mo
     time.sleep(0.1)
     with pytest.raises(MemoryError, match="no room"):
         next(legs)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("most", [512, 100_000])
+def test_where_no_second_thread_can_be_had_the_first_fetches_all(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    block = Block(np.random.default_rng(0).standard_normal((1000, 3)), np.arange(1000.0))
+    window = Window(block, drawn(1000, True, np.random.default_rng(1)), 64)
+    helped = rows_of(window.legs(1000, 8, most, 64, lambda: 2))
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    alone = rows_of(window.legs(1000, 8, most, 64, lambda: 2))
+    assert np.array_equal(np.concatenate(alone), np.concatenate(helped))
+    assert [len(leg) for leg in alone] == [len(leg) for leg in helped]
 
 
 @given(st.integers(0, 200), st.integers(0, 2**32), st.integers(1, 3))

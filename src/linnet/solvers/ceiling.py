@@ -54,9 +54,12 @@ class Ceiling:
             now = self._at(step.weights, step.bias or 0.0, SAMPLE // 4)
         return not (self._covers(mean, EXPLODED) and (now is None or self._covers(now, EXPLODED)))
 
-    def broken_at(self, u: Float64s) -> bool:
-        """Whether the loss at [bias, weights], (d+1,), is one that no converging run shows; by a sample of the rows."""
-        return not self._covers(self._at(u[1:], float(u[0]), SAMPLE), EXPLODED)
+    def left(self, mean: float, u: Float64s) -> bool:
+        """Whether [bias, weights], (d+1,), or a mean loss on the way there are such as no converging run shows.
+
+        As at the end of an epoch; the loss where they are is that of a sample of the rows.
+        """
+        return not (self._covers(mean, EXPLODED) and self._covers(self._at(u[1:], float(u[0]), SAMPLE), EXPLODED))
 
     def _covers(self, mean: float, times: float) -> bool:
         """Whether a mean loss is at most so many times that of the start."""
@@ -72,8 +75,9 @@ class Ceiling:
     def _high(self) -> float:
         """The mean loss at the start, where that is above the one at weights of 0; by a sample of the rows."""
         sample = self.spool.sample(SAMPLE)
-        r = residual(sample, self.begun[1:], float(self.begun[0]))
-        return self._cost(max(self.size, math.sqrt(_mean(r * r, sample))))
+        with np.errstate(over="ignore", invalid="ignore"):
+            r = residual(sample, self.begun[1:], float(self.begun[0]))
+            return self._cost(max(self.size, math.sqrt(_mean(r * r, sample))))
 
     def _cost(self, size: float) -> float:
         """About the mean loss of residuals of this size, and not below it."""

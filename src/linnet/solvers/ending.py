@@ -135,6 +135,6 @@ def _hindrance(run: Run) -> str:
         return f'; learning rates are stable up to {stable:.3g}: {why}, or use lr="auto"'
     if survey.solution is not None and survey.solution.condition > CROSSED:
         return f"; columns that nearly depend on each other slow it (condition number {survey.solution.condition:.3g})"
-    if run.solver.lr == "auto" and survey.outlying(run.spool.sample(SAMPLE)) > FAR_OUT:
+    if run.solver.lr == "auto" and survey.outlying(run.spool.sample(SAMPLE), run.learner.unit) > FAR_OUT:
         return "; rows far out among the features keep the learning rate small"
     return ""

@@ -84,6 +84,7 @@ class Learner:
 
     Attributes:
         size: rows of a minibatch, at most all there are.
+        unit: what makes the mean weight of all rows so far 1.
         offset: (d,), subtracted from the features; None where that is 0.
         metric: (d+1,), what each coordinate's step is multiplied with.
         averaging: as `descend` takes it.
@@ -112,7 +113,7 @@ class Learner:
         elif auto and not (per_epoch == 1 and squared):  # gradients that do not vanish at the optimum
             self.fall = (1.0 / (SETTLE * -(-rows.past.rows // size)), 0.5 if squared else 0.75)
         self._bend = None if squared else objective.loss.bend
-        self._unit = rows.past.rows / rows.past.weight
+        self.unit = rows.past.rows / rows.past.weight
         self._pull = float(solver.momentum), float(objective.l2)
         self._work = np.empty((4, d + 2 * APART // spool.dtype.itemsize), spool.dtype)
         large = size * d * spool.dtype.itemsize >= SHARED  # asking the kernel takes longer than small runs have
@@ -128,16 +129,16 @@ class Learner:
             state[:], step = before.state, before.step
             if before.offset is not None:
                 offset = -before.offset if offset is None else offset.astype(np.float64) - before.offset
-        if not self.metric[0]:  # there is no intercept
-            state[:, 0] = 0.0
         if offset is not None:  # where features are, when the bias is the prediction
             state[::2, 0] += state[::2, 1:] @ offset
             state[1, 1:] -= offset * state[1, 0]
+        if not self.metric[0]:  # there is no intercept
+            state[:, 0] = 0.0
         rate = solver.lr
         if rate == "auto":
             scales = rows.scales
             assert scales is not None
-            rate = scales.rate(self.size, rows.spool.sample(SAMPLE)) * (1.0 - solver.momentum)
+            rate = scales.rate(self.size, rows.spool.sample(SAMPLE), self.unit) * (1.0 - solver.momentum)
             if before is None and solver.start is None:  # bounded slopes would take for ever to a target far from 0
                 state[::2, 0] = scales.centre[-1]
         return Place(0, 0, step, state, float(rate))
@@ -159,7 +160,7 @@ class Learner:
                 block.X,
                 block.y,
                 block.weights,
-                self._unit,
+                self.unit,
                 leg.order,
                 (leg.start, leg.stop, self.size),
                 self.offset,

@@ -148,6 +148,10 @@ class Run:
             status = yield from self._learn()
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+            place, good = self.now.place, self.now.good.place
+            # an epoch that explodes is given up at its end, unless it is very plain before
+            if place is not good and self.ceiling.left(self._mean(place), self.learner.reported(place)):
+                self.now = self.now._replace(place=good)
         finally:
             self.learner.close()
         if self.path is not None and status is not Status.DIVERGED:
@@ -259,7 +263,7 @@ class Run:
         self.spool.check(self.names, self.source.target, self.source.where)  # with other numbers no run converges
         now = self.now
         # an epoch is judged by losses before its updates: where it has one update, by those of the epoch before
-        spoilt = now.retried or self.ceiling.broken_at(self.learner.reported(now.good.place))
+        spoilt = now.retried or self.ceiling.left(0.0, self.learner.reported(now.good.place))
         if spoilt:
             now = now._replace(good=self.start, anchor=None, history=(), seen={})
         place, state, epochs = now.good
@@ -356,7 +360,8 @@ class Run:
         numbers = {
             "place": [*place[:3], *place[4:]],
             "good": [*good[:3], *good[4:]],
-            "random": self._milestone(place).random,  # beside a checkpoint, orders are drawn for one epoch at a time
+            # beside a checkpoint, orders are drawn for one epoch at a time
+            "random": now.good.random if place is good else self._milestone(place).random,
             "back": now.good.random,
             "retries": now.retries,
             "retried": now.retried,

@@ -175,7 +175,7 @@ class Survey:
             least = max(least, (CLOSE * noise) ** 2 * (self.solution.rank + 1) / self.n)
         return bool(2.0 * excess <= least)
 
-    def rate(self, batch_size: int, sample: Block) -> float:
+    def rate(self, batch_size: int, sample: Block, unit: float) -> float:
         """A learning rate, in standardised units, that is stable for minibatches.
 
         For squared loss, with the minibatch's rows drawn at random, the weights' mean square stays bounded below
@@ -188,8 +188,9 @@ class Survey:
         Args:
             batch_size: B.
             sample: some of the rows, as float64.
+            unit: what makes the mean weight of all rows 1, those of weight 0 among them.
         """
-        fourth = self._fourth(sample)
+        fourth = self._fourth(sample, unit)
         scale = np.sqrt(self.metric)
         if self.solution is None:
             largest = _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight)
@@ -200,17 +201,17 @@ class Survey:
         _, steepness, limit = self.objective.loss.bend
         return rate if math.isinf(limit) else rate * max(1.0 / steepness, self.spread(sample) / limit)
 
-    def _fourth(self, sample: Block) -> float:
+    def _fourth(self, sample: Block, unit: float) -> float:
         """Σ w²·‖z‖⁴ / Σ w·‖z‖² over a sample, in standardised units, with row weights of mean 1."""
         square = np.square(sample.X - self.centre[:-1]) @ self.metric[1:] + self.metric[0]
         if sample.weight is None:
             return float(square @ square / max(square.sum(), TINY))
-        share = sample.weight * (self.n / self.total) * square
+        share = sample.weight * unit * square
         return float(share @ share / max(share.sum(), TINY))
 
-    def outlying(self, sample: Block) -> float:
+    def outlying(self, sample: Block, unit: float) -> float:
         """How many times larger `_fourth` is than if every row were as far from the centre: 1 to 3 is usual."""
-        return self._fourth(sample) / max(1.0, float(np.count_nonzero(self.metric)))
+        return self._fourth(sample, unit) / max(1.0, float(np.count_nonzero(self.metric)))
 
     def spread(self, sample: Block) -> float:
         """How far residuals spread, whatever a few outliers do: their median distance from their median, as if normal.
@@ -257,7 +258,7 @@ def _median(values: Float64s, weight: Float64s | None) -> float:
 
 def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> float:
     """Largest eigenvalue of Σ w·z·zᵀ/Σ w, for z = scale · [1, x] over `rows` x (m, d)."""
-    w = np.ones(len(rows)) if weight is None else weight
+    w = np.ones(len(rows)) if weight is None or not weight.any() else weight
     z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(w / w.sum())[:, None]
     return float(np.linalg.eigvalsh(z @ z.T)[-1])
 
