@@ -157,12 +157,13 @@ def gather(solver: SGD, objective: Objective, source: Source, before: Past) -> G
         InputError: numbers that are not finite, or no rows.
     """
     hashed, held = solver.checkpoint is not None, source.held()
-    d, alike = len(source.design.names), np.zeros(4)
-    tally = Tally(d, before.tally)
     if held is not None:
         spool = Spool.over(held, batch_size=solver.batch_size, hashed=hashed)
         if solver.lr != "auto" and solver.tol is None:
             return Rows(spool, None, None, _later(before, spool, _square(held), None), None)
+    d, alike = len(source.design.names), np.zeros(4)
+    tally = Tally(d, before.tally)
+    if held is not None:
         _add(tally, held, source)
         if solver.shuffle is not True:
             alike += _pieces(held, tally.shift)

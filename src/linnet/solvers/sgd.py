@@ -188,7 +188,7 @@ class SGD(Solver):
             InputError: a loss of unknown shape, numbers that are not finite, no rows, or, before any is read, a
                 checkpoint that cannot be used.
         """
-        yield from self.onward(objective, source, None)
+        return self.onward(objective, source, None)
 
     def onward(self, objective: Objective, source: Source, before: Learned | None) -> Generator[Step, None, Learned]:
         """Learn as `steps` does, from where a run before ended, and return where this one ends.

@@ -127,10 +127,11 @@ class Survey:
         if solution is not None:
             offset = DOUBLE * float(np.abs(solution.weights) @ np.abs(self.centre[:-1]))
             tolerance[0] = max(tolerance[0], least + offset)
-        if not sd.all():
+        if np.count_nonzero(sd) < sd.size:
             tolerance[sd == 0] = self._resolution + double + TINY
-        with np.errstate(divide="ignore"):
-            tolerance /= unit
+        np.divide(tolerance, unit, out=tolerance, where=unit > 0)
+        if np.count_nonzero(unit) < unit.size:
+            tolerance[unit == 0] = math.inf
         if solution is not None and solution.dependencies:
             tolerance[_joined(solution.bias_identified, solution.identified) == 0] = math.inf
         return tolerance
@@ -238,8 +239,8 @@ class Survey:
     def blame(self, names: Sequence[str]) -> str:
         """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
         size = np.hypot(self.centre[:-1], self.scale[:-1])
-        at = int(np.argmax(size))
-        if size[at] < APART * min(float(size.min()), 1.0):
+        at = int(size.argmax())
+        if size[at] < APART * min(size[size.argmin()], 1.0):  # short runs have no time for more
             return ""
         rest = np.delete(np.r_[size, 1.0] if self.objective.intercept else size, at)
         if not rest.size or size[at] < APART * np.median(rest):
