@@ -39,7 +39,7 @@ def ceiling(loss: Loss, y: Any, start: float = 0.0, weight: Any = None) -> Ceili
     """That of targets of size 4 without features that tell anything, from a bias."""
     y = np.asarray(y, float)
     spool = Spool.over(Block(np.zeros((y.size, 1)), y, None if weight is None else np.asarray(weight, float)))
-    return Ceiling(loss, 4.0, spool, np.array([start, 0.0]))
+    return Ceiling(loss, 4.0, spool, [np.array([start, 0.0])])
 
 
 def at(bias: float, objective: float | None = None, *, epoch: int = 1, step: int = 100) -> Step:

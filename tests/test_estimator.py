@@ -653,3 +653,41 @@ def test_no_warnings_on_plain_use(data: Data) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LinearRegressor().fit(X, y, w).partial_fit(X.astype(np.float32), y, w).predict(X[:5].tolist())
+
+
+@pytest.mark.parametrize("chunk", [5, 20, 200])
+@pytest.mark.parametrize("drift", ["season", "trend"])
+def test_rows_that_drift_are_learned_from(drift: str, chunk: int) -> None:
+    """Rows of one call lie together then, and their minibatches vary more about the common mean than rows at random."""
+    rng = np.random.default_rng(0)
+    t = np.arange(3000)
+    X = np.column_stack([np.sin(t / 300) if drift == "season" else t / 300, rng.standard_normal(3000)])
+    y = X @ [2.0, 1.0] + 5 + 0.5 * rng.standard_normal(3000)
+    model = LinearRegressor(solver="sgd")
+    for i in range(0, 3000, chunk):
+        model.partial_fit(X[i : i + chunk], y[i : i + chunk])
+        assert model.fit_.status is Status.RAN
+    np.testing.assert_allclose([model.intercept_, *model.coef_], [5.0, 2.0, 1.0], atol=0.25)
+
+
+@pytest.mark.parametrize("solver", ["exact", "sgd"])
+def test_rows_of_a_fit_before_count(solver: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2040, 3)) * [1, 100, 0.01]
+    y = X @ [1.0, 0.1, 28.0] + rng.standard_normal(2040)
+    model = LinearRegressor(solver=solver).fit(X[:2000], y[:2000])
+    before, sd = model.coef_.copy(), model.fit_.std_errors.copy()
+    model.set_params(solver="sgd")
+    for i in range(2000, 2040):
+        model.partial_fit(X[i : i + 1], y[i : i + 1])
+    # of 2,040 rows, 40 move the weights by a good standard error and not by ten
+    assert (np.abs(model.coef_ - before) < 5 * sd).all()
+
+
+def test_a_fit_that_fails_leaves_nothing_to_go_on_from() -> None:
+    X, y = np.random.default_rng(0).standard_normal((9, 3)), np.arange(9.0)
+    model = LinearRegressor(solver=SGD(lr=0.01)).partial_fit(X, y)
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        model.fit(X[:, :2], y, sample_weight=np.zeros(9))
+    with pytest.raises(InputError, match="2 features here, but 3 in the rows learned from before: call fit"):
+        model.partial_fit(X[:, :2], y)

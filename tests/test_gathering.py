@@ -111,10 +111,13 @@ def test_what_earlier_runs_leave_adds_up(weighted: bool, widest: int, monkeypatc
         if rows.scales is not None and rows.survey is not None:
             agree(told(rows.scales), expected(block, True), 1e-9)
             agree(told(rows.survey), expected(second, True), 1e-9)
-    known = Past.of(Moments.of(block, "float64"))
-    np.testing.assert_allclose(known[1:3], [total, square], rtol=1e-12)
-    assert known.rows == np.count_nonzero(w)
-    assert Past.of(None) == Past.of(Moments.of(block, "exact")) == Past()
+    for precision in ("float64", "exact"):
+        known = Past.of(Moments.of(block, precision))
+        np.testing.assert_allclose(known[1:3], [total, square], rtol=1e-12)
+        assert known.rows == np.count_nonzero(w)
+        assert known.tally is not None
+        agree(told(known.tally.survey(Objective(Squared()))), expected(block, True), 1e-9)
+    assert Past.of(None) == Past()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -225,3 +225,18 @@ def test_dependent_columns_are_near_where_their_predictions_are() -> None:
         excess, found = survey.look(survey.optimum + np.array(away))
         assert found == near
         assert excess == pytest.approx(0.5 * np.mean((X @ away[1:]) ** 2), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["absolute", "huber"])
+def test_weights_that_cannot_be_told_apart_must_rest_too(loss: str) -> None:
+    rng = np.random.default_rng(56)
+    X, y = rng.standard_normal((5, 6)), rng.standard_normal(5)
+    fit, longer = (linnet.fit(X, y, loss=loss, solver=SGD(epochs=epochs)) for epochs in (50, 20_000))
+    assert fit.status is longer.status is Status.STOPPED
+    assert longer.objective < 0.9 * fit.objective
+    group = rng.integers(0, 4, 400)
+    y = 2.0 * group + rng.standard_normal(400)
+    whole, best = (linnet.fit(np.eye(4)[group], y, loss=loss, solver=solver) for solver in ("sgd", "auto"))
+    assert whole.status is Status.STEADY
+    assert whole.objective == pytest.approx(best.objective, rel=1e-3)
+    assert not any("intercept" in note and "standard errors" in note for note in whole.notes)

@@ -118,7 +118,7 @@ def conclude(
             *_notes(judged, design.names, objective),
             *(assessment.notes if assessment is not None else ()),
             *(_bend(objective.loss, assessment.robust_scale) if assessment is not None else ()),
-            *_farthest(last, exact, uncertainty, design.names, "" if optimum is not None else errors),
+            *_farthest(last, exact, judged, uncertainty, design.names, "" if optimum is not None else errors),
             *last.notes,
         ),
         solver=solver,
@@ -163,17 +163,22 @@ def _bend(loss: Loss, spread: float) -> Iterator[str]:
 
 
 def _farthest(
-    last: Step, exact: Float64s | None, uncertainty: Uncertainty | None, names: tuple[str, ...], errors: str
+    last: Step,
+    exact: Float64s | None,
+    solution: Solution | None,
+    uncertainty: Uncertainty | None,
+    names: tuple[str, ...],
+    errors: str,
 ) -> Iterator[str]:
     """Which learned weight is farthest from its optimum, if that is more than small beside its standard error.
 
     With squared loss that is said elsewhere, unless these are other `errors` than those that ended the run.
     """
     told = errors in ("classical", "none") or (errors != "" and last.status is not Status.CONVERGED)
-    if told or exact is None or uncertainty is None:
+    if told or exact is None or uncertainty is None or solution is None:
         return
     sd = np.r_[uncertainty.sd[0], uncertainty.sd[2:]]
-    away = np.abs(_coefficients(last) - exact)
+    away = np.abs(_coefficients(last) - exact) * np.r_[solution.bias_identified, solution.identified]
     far: Float64s = np.divide(away, sd, out=np.zeros_like(sd), where=sd > 0)
     worst = int(np.argmax(far))
     if far[worst] > CLOSE:

@@ -96,6 +96,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             ValueError: parameters, shapes or values that cannot be used; an InputError where Linnet found it.
             TypeError: X is sparse.
         """
+        self.__dict__.pop("_learned", None)
         loss = self._loss()
         source = self._source(X, y, sample_weight, reset=True)
         self.fit_, self.moments_ = fit_source(
@@ -108,8 +109,6 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             precision=self.precision,
             progress=False,
         )
-        if hasattr(self, "_learned"):
-            del self._learned
         return self._publish()
 
     def check_adds_rows(self) -> None:
@@ -226,7 +225,9 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         from linnet.solvers.gathering import Past
         from linnet.solvers.learner import Learned
 
-        return Learned.at(self.fit_.coefficients, int(self.fit_.settings.get("steps", 0)), Past.of(self.moments_))
+        # an exact fit counts as if each row had been a step, lest the first ones from here outweigh it
+        steps = int(self.fit_.settings.get("steps", self.fit_.n))
+        return Learned.at(self.fit_.coefficients, steps, Past.of(self.moments_))
 
     def _source(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> ArraySource:
         """The rows, checked by scikit-learn's rules."""

@@ -241,6 +241,9 @@ def _styles(fit: Fit, shown: slice) -> Iterator[_Style]:
     errors = [fit.bias_std_error, *fit.std_errors.tolist()][shown]
     known = [0 < error < math.inf for error in errors]
     sizes = np.abs(fit.coefficients if fit.exact is None else fit.exact)[shown].tolist()
+    if fit.exact is not None:  # of which noise may be smaller than that of what was learned
+        learned = np.abs(fit.coefficients)[shown].tolist()
+        sizes = [size if sure else max(size, other) for size, other, sure in zip(sizes, learned, known, strict=True)]
     sizes = [max(size, error) if sure else size for size, error, sure in zip(sizes, errors, known, strict=True)]
     if any(known):
         largest, smallest = max(sizes), min(error for error in errors if error > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -26,14 +27,14 @@ FEW = 10
 class Ceiling:
     """The mean loss that a converging run stays below: some times that at its start, or where all weights are 0."""
 
-    def __init__(self, loss: Loss, size: float, spool: Spool, begun: Float64s) -> None:
+    def __init__(self, loss: Loss, size: float, spool: Spool, begun: Sequence[Float64s]) -> None:
         """As known before the first step.
 
         Args:
             loss: with a `bend`.
             size: root of the target's mean square.
             spool: the rows.
-            begun: [bias, weights] at the start, (d+1,).
+            begun: [bias, weights] at the start, (d+1,); of a run that goes on from others, there may be several.
         """
         self.loss, self.size, self.spool, self.begun = loss, size, spool, begun
         self.low = self._cost(size)
@@ -76,8 +77,8 @@ class Ceiling:
         """The mean loss at the start, where that is above the one at weights of 0; by a sample of the rows."""
         sample = self.spool.sample(SAMPLE)
         with np.errstate(over="ignore", invalid="ignore"):
-            r = residual(sample, self.begun[1:], float(self.begun[0]))
-            return self._cost(max(self.size, math.sqrt(_mean(r * r, sample))))
+            apart = [residual(sample, u[1:], float(u[0])) for u in self.begun]
+            return self._cost(max(self.size, *(math.sqrt(_mean(r * r, sample)) for r in apart)))
 
     def _cost(self, size: float) -> float:
         """About the mean loss of residuals of this size, and not below it."""

@@ -118,12 +118,18 @@ class Past(NamedTuple):
     @classmethod
     def of(cls, moments: Moments | None) -> Past:
         """The rows that were summed, as far as these sums tell."""
-        if not isinstance(moments, Float64Moments):
+        if moments is None or not moments.n:
             return cls()
-        tally = Tally(moments.features)
-        tally.moments = moments
-        total, sum_, square = (float(moments.gram[i, j]) for i, j in ((0, 0), (0, -1), (-1, -1)))
-        return cls(moments.n, total, square + tally.shift * (2.0 * sum_ + tally.shift * total), tally)
+        known = moments.normal()
+        with np.errstate(over="ignore"):
+            mean = np.ldexp(known.mean[0], known.exponents)
+            gram = np.zeros((mean.size + 1, mean.size + 1))
+            powers = known.exponents[:, None] + known.exponents
+            gram[0, 0], gram[1:, 1:] = known.total, known.factor * np.ldexp(known.matrix[0], powers)
+        tally = Tally(mean.size - 1)
+        tally.moments = Float64Moments(mean.size - 1, known.n, mean, gram)
+        tally.rounding = ROUNDING[mean.dtype]
+        return cls(known.n, known.total, float(gram[-1, -1] + known.total * mean[-1] ** 2), tally)
 
 
 @dataclass(frozen=True, eq=False)

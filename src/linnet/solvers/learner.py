@@ -138,7 +138,8 @@ class Learner:
         if rate == "auto":
             scales = rows.scales
             assert scales is not None
-            rate = scales.rate(self.size, rows.spool.sample(SAMPLE), self.unit) * (1.0 - solver.momentum)
+            stable = scales.rate(self.size, rows.spool.sample(SAMPLE), self.unit, alone=before is not None)
+            rate = stable * (1.0 - solver.momentum)
             if before is None and solver.start is None:  # bounded slopes would take for ever to a target far from 0
                 state[::2, 0] = scales.centre[-1]
         return Place(0, 0, step, state, float(rate))

@@ -112,7 +112,10 @@ class Run:
         begin = learner.begin(solver, rows, self.rng, before)
         self.start = Milestone(begin, self._state())
         self.begun = learner.reported(begin) if before is None else before.begun
-        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, self.begun)
+        begun = [self.begun]
+        if solver.lr == "auto" and before is not None:  # by a rate of our own it comes back from wherever it was
+            begun.append(learner.reported(begin))
+        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, begun)
         self.now = Standing(begin, self.start, self._due(begin), ({}, 0, 0))
         self.resumed = kept is not None
         if kept is not None:
@@ -266,11 +269,12 @@ class Run:
         spoilt = now.retried or self.ceiling.left(0.0, self.learner.reported(now.good.place))
         if spoilt:
             now = now._replace(good=self.start, anchor=None, history=(), seen={})
-        place, state, epochs = now.good
+        (place, state, epochs), rate = now.good, self.now.good.place.rate
         if self.solver.lr != "auto" or now.retries >= RETRIES:
-            self.now = now._replace(place=place)
+            place = place._replace(rate=rate)
+            self.now = now._replace(place=place, good=now.good._replace(place=place))
             return Status.DIVERGED
-        place = place._replace(rate=self.now.good.place.rate / 4)
+        place = place._replace(rate=rate / 4)
         self.rng.bit_generator.state = state
         if epochs:
             drawn(self.spool.rows, self.solver.shuffle, self.rng, epochs)
@@ -309,9 +313,11 @@ class Run:
         """
         assert self.survey is not None
         least = self.survey.solution
-        if least is None or not least.residual_sd > 0:
+        if least is None:
             return self.survey.tolerance
-        return self.survey.tolerance * min(1.0, self.survey.spread(self.spool.sample(SAMPLE)) / least.residual_sd)
+        if not least.residual_sd > 0:
+            return self.survey.movement
+        return self.survey.movement * min(1.0, self.survey.spread(self.spool.sample(SAMPLE)) / least.residual_sd)
 
     def _step(self, place: Place, u: Float64s, loss: float) -> tuple[Step, bool]:
         """A look at a place with [bias, weights] `u`, and whether they are near the optimum.

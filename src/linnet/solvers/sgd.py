@@ -204,6 +204,11 @@ class SGD(Solver):
         d = len(source.design.names)
         if self.start is not None and len(self.start) != d + 1:
             raise InputError(f"SGD's start must hold the bias and {d} weights, but has {len(self.start)} numbers.")
+        if before is not None and before.state.shape[1] != d + 1:
+            raise InputError(
+                f"There are {d} features here, but {before.state.shape[1] - 1} in the rows learned from before: call "
+                "fit to begin anew."
+            )
         kept = None
         if self.checkpoint is not None:
             kept = Checkpoint.prepare(self.checkpoint, self.settings(objective, source), self.resume)

@@ -137,6 +137,16 @@ class Survey:
         return tolerance
 
     @cached_property
+    def movement(self) -> Float64s:
+        """The same as movement that is small, (d+1,): weights that cannot be told apart come to rest too."""
+        assert self.solution is not None
+        spread = CLOSE * self.solution.residual_sd / math.sqrt(self.n)
+        spread = spread if spread > 0 else self._resolution + DOUBLE * abs(float(self.centre[-1])) + TINY
+        scale = _joined(float(self.objective.intercept), self.scale[:-1])
+        known: Float64s = np.divide(spread, scale, out=np.full(scale.size, math.inf), where=scale > 0)
+        return np.minimum(self.tolerance, known) if self.solution.dependencies else self.tolerance
+
+    @cached_property
     def reached(self) -> Status:
         """How a run ends that has come near the optimum, as far as its tolerance tells."""
         assert self.solution is not None
@@ -176,7 +186,7 @@ class Survey:
             least = max(least, (CLOSE * noise) ** 2 * (self.solution.rank + 1) / self.n)
         return bool(2.0 * excess <= least)
 
-    def rate(self, batch_size: int, sample: Block, unit: float) -> float:
+    def rate(self, batch_size: int, sample: Block, unit: float, *, alone: bool) -> float:
         """A learning rate, in standardised units, that is stable for minibatches.
 
         For squared loss, with the minibatch's rows drawn at random, the weights' mean square stays bounded below
@@ -190,6 +200,7 @@ class Survey:
             batch_size: B.
             sample: some of the rows, as float64.
             unit: what makes the mean weight of all rows 1, those of weight 0 among them.
+            alone: whether minibatches come from these rows alone, and not from all that are known.
         """
         fourth = self._fourth(sample, unit)
         scale = np.sqrt(self.metric)
@@ -197,6 +208,8 @@ class Survey:
             largest = _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight)
         else:
             largest = self.solution.equations.largest_eigenvalue(scale, self.objective.l2)
+            if alone:
+                largest = max(largest, _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight))
         rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, TINY)
         assert self.objective.loss.bend is not None
         _, steepness, limit = self.objective.loss.bend
@@ -261,7 +274,7 @@ def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> 
     """Largest eigenvalue of Σ w·z·zᵀ/Σ w, for z = scale · [1, x] over `rows` x (m, d)."""
     w = np.ones(len(rows)) if weight is None or not weight.any() else weight
     z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(w / w.sum())[:, None]
-    return float(np.linalg.eigvalsh(z @ z.T)[-1])
+    return float(np.linalg.eigvalsh(z @ z.T if len(z) < z.shape[1] else z.T @ z)[-1])
 
 
 def _joined(first: float, rest: NDArray[Any]) -> Float64s:
