@@ -137,3 +137,24 @@ def test_the_table_is_written_between_its_marks(
         ["B", "[two](02.py)", "measure", "–", "0", "0.5", "1", "at most 0.5: why", "no"],
     ]
     assert "| no |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("experiment", "measure", "low", "high"),
+    [
+        ("A", "mean loss after epoch 1", 0.01, 0.08),
+        ("A", "mean loss after epoch 3", 4.3e-5, 5.7e-5),
+        ("B", "the sums of the last 5 epochs", 0.25, 0.35),
+        ("B", "largest error of w", 0.0, 0.03),
+        ("E", "slope, of one table", 2.9, 3.1),
+        ("E", "intercept, of one table", 10.4, 10.6),
+        ("J", "T, K", 5742.0, 5858.0),
+    ],
+)
+def test_all_seeds_lie_where_a_reader_of_the_tutorials_expects_them(
+    experiment: str, measure: str, low: float, high: float
+) -> None:
+    """Ranges that were set before anything was run."""
+    found = [row for row in TABLE if (row[0], row[2]) == (experiment, measure)]
+    ((least, largest),) = [(float(row[4]), float(row[6])) for row in found]
+    assert low <= least <= largest <= high
