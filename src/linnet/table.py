@@ -268,8 +268,7 @@ def _columns(fit: Fit, shown: slice, style: _Style, level: float) -> list[list[s
     errors = np.r_[fit.bias_std_error, fit.std_errors][shown]
     columns.append(style.errors("std error", errors.tolist()))
     if fit.exact is not None:
-        distance = np.where(errors > 0, fit.distance[shown], np.nan)  # a standard error of 0 is no unit
-        return [*columns, style.column("distance", [_ratio(x, 3) for x in distance.tolist()])]
+        return [*columns, style.column("distance", [_ratio(x, 3) for x in fit.distance[shown].tolist()])]
     columns.append(style.column("t", [_ratio(x, 2) for x in fit.t_values[shown].tolist()]))
     columns.append(_column("p", [p_value(x) for x in fit.p_values[shown].tolist()]))
     if not style.ends:

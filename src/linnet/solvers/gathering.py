@@ -14,7 +14,7 @@ from linnet.moments import Float64Moments, Moments
 from linnet.objective import Objective
 from linnet.solvers.exact import holds
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import ROUNDING, WIDEST, Survey
+from linnet.solvers.survey import DOUBLE, ROUNDING, WIDEST, Survey
 from linnet.sources.source import Source
 from linnet.sources.spool import Spool
 
@@ -128,7 +128,7 @@ class Past(NamedTuple):
             gram[0, 0], gram[1:, 1:] = known.total, known.factor * np.ldexp(known.matrix[0], powers)
         tally = Tally(mean.size - 1)
         tally.moments = Float64Moments(mean.size - 1, known.n, mean, gram)
-        tally.rounding = ROUNDING[mean.dtype]
+        tally.rounding = DOUBLE
         return cls(known.n, known.total, float(gram[-1, -1] + known.total * mean[-1] ** 2), tally)
 
 

@@ -114,6 +114,11 @@ class Survey:
         """Error of a standardised weight that is small where there is no standard error, in units of the target."""
         return max(RESOLUTION, self.rounding) * float(self.scale[-1])
 
+    @property
+    def _floor(self) -> float:
+        """The same, and above 0 where the target does not vary."""
+        return self._resolution + DOUBLE * abs(float(self.centre[-1])) + TINY
+
     @cached_property
     def tolerance(self) -> Float64s:
         """Optimisation error of [bias, weights] that is small beside their standard errors, (d+1,).
@@ -128,7 +133,7 @@ class Survey:
             offset = DOUBLE * float(np.abs(solution.weights) @ np.abs(self.centre[:-1]))
             tolerance[0] = max(tolerance[0], least + offset)
         if np.count_nonzero(sd) < sd.size:
-            tolerance[sd == 0] = self._resolution + double + TINY
+            tolerance[sd == 0] = self._floor
         np.divide(tolerance, unit, out=tolerance, where=unit > 0)
         if np.count_nonzero(unit) < unit.size:
             tolerance[unit == 0] = math.inf
@@ -141,7 +146,7 @@ class Survey:
         """The same as movement that is small, (d+1,): weights that cannot be told apart come to rest too."""
         assert self.solution is not None
         spread = CLOSE * self.solution.residual_sd / math.sqrt(self.n)
-        spread = spread if spread > 0 else self._resolution + DOUBLE * abs(float(self.centre[-1])) + TINY
+        spread = spread if spread > 0 else self._floor
         scale = _joined(float(self.objective.intercept), self.scale[:-1])
         known: Float64s = np.divide(spread, scale, out=np.full(scale.size, math.inf), where=scale > 0)
         return np.minimum(self.tolerance, known) if self.solution.dependencies else self.tolerance
