@@ -240,7 +240,7 @@ def test_a_delta_in_units_of_a_scale() -> None:
     for use in (loss.value, loss.slope, loss.curvature, lambda _: loss.bend):
         with pytest.raises(InputError, match=r"Huber\(k=1.345, scale='mad'\) has no delta before"):
             use(POINTS)
-    assert repr(Huber(k=2, scale="concomitant")) == "Huber(k=2, scale='concomitant')"
+    assert repr(Huber(k=2, scale="concomitant")) == "Huber(k=2.0, scale='concomitant')"
     assert Huber(k=2, scale="concomitant") != Huber(k=2) == Huber(k=2, scale="mad")
     for each in (loss, Huber(2.0), Huber(k=2, scale="concomitant")):
         assert pickle.loads(pickle.dumps(each)) == each == dataclasses.replace(each) == copy.deepcopy(each)

@@ -150,7 +150,7 @@ def test_unknown_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("capsys")
 def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "UNNOTICED", 0.0)
     steps = iter(run())
     assert watch(steps, 5_000) is steps  # costs nothing either
     monkeypatch.setattr(sys, "stderr", None)  # as under pythonw

@@ -11,6 +11,7 @@ import numpy as np
 from linnet.block import Block, Float64s, InputError
 from linnet.inference import Uncertainty
 from linnet.objective import Objective
+from linnet.settings import whole
 from linnet.solution import Solution
 from linnet.solvers.solver import Solver
 from linnet.sources.source import Source
@@ -92,7 +93,7 @@ def bootstrap(
     """
     checks: tuple[tuple[str, object, int], ...] = ("replicates", replicates, 2), ("seed", seed, 0)
     for name, number, least in checks:
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+        if whole(number, least) is None:
             raise InputError(f"The bootstrap's {name} must be a whole number, at least {least}, but is {number!r}.")
     if not source.rereadable:
         raise InputError(

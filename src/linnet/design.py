@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 from linnet.block import InputError
+from linnet.settings import finite
 
 Missing = Literal["error", "drop", "mean"]
 
@@ -121,21 +121,13 @@ def _feature(record: object) -> Feature:
         _require(levels == sorted(set(levels)), "levels are not sorted, or one comes twice")
         levels = tuple(levels)
     if fill is not None:
-        _require(isinstance(fill, list) and all(_is_finite(v) for v in fill), "fill is not a list of finite numbers")
+        _require(
+            isinstance(fill, list) and all(finite(v) is not None for v in fill), "fill is not a list of finite numbers"
+        )
         fill = tuple(float(v) for v in fill)
     feature = Feature(column, levels, fill)
     _require(fill is None or len(fill) == feature.width, "fill does not match the number of features")
     return feature
-
-
-def _is_finite(value: object) -> bool:
-    """Whether it is a number that float64 holds; True and False are not."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
 
 
 def _fields(record: object, expected: set[str], what: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 PANELS = 12  # weights that can be seen at once, each with an axis of its own
 BARS = 40  # weights with intervals that can be read one by one
-APART = 0.045  # least distance of two labels, as a share of the height of the axes
+SPACING = 0.045  # least distance of two labels, as a share of the height of the axes
 INTERVAL = f"{LEVEL:.0%}".replace("%", " %")
 
 
@@ -190,7 +190,7 @@ def _label(axes: Axes, x: float, heights: Float64s, labels: tuple[str, ...], col
     axes.set_ylim(low, high)
     order = np.argsort(heights, kind="stable")
     wanted = (heights[order] - low) / (high - low)
-    steps = APART * np.arange(order.size)
+    steps = SPACING * np.arange(order.size)
     places = np.maximum.accumulate(wanted - steps) + steps  # none below where it belongs,
     shared = np.minimum.accumulate((wanted - steps)[::-1])[::-1] + steps  # and none above: between both is fairest
     for i, place in zip(order, (places + shared) / 2, strict=True):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import fdtrc, stdtr, stdtrit
 
 from linnet.block import Float64s, InputError
+from linnet.settings import share
 
 SUMMARY_ROWS = 2  # bias, value at the centre
 
@@ -73,13 +74,10 @@ def t_quantile(level: float, df: float) -> float:
     Raises:
         InputError: level is not strictly between 0 and 1.
     """
-    try:
-        inside = 0.0 < level < 1.0
-    except TypeError:
-        inside = False
-    if not inside:
+    inside = share(level)
+    if inside is None:
         raise InputError(f"An interval's level lies strictly between 0 and 1 (0.95, say), but is {level!r}.")
-    return float(stdtrit(df, 0.5 + level / 2)) if df > 0 else float("nan")
+    return float(stdtrit(df, 0.5 + inside / 2)) if df > 0 else float("nan")
 
 
 def f_upper(f: float, df1: float, df2: float) -> float:

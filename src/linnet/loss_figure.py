@@ -12,6 +12,7 @@ import numpy as np
 from linnet.block import Float64s, InputError
 from linnet.canvas import COLOURS, INK, PALE, alike, blank, caption, finish, tick, title
 from linnet.fitted import Fit
+from linnet.settings import finite
 from linnet.solvers.solver import Step
 from linnet.status import Status
 from linnet.text import number, shorten
@@ -252,10 +253,10 @@ def _lowest(run: Fit | list[Step]) -> float | None:
 
 
 def _finite(optimum: Any) -> float:
-    usable = isinstance(optimum, int | float | np.number) and not isinstance(optimum, bool)
-    if not usable or not math.isfinite(optimum):
+    read = finite(optimum)
+    if read is None:
         raise InputError(f"optimum is the lowest objective there is, a finite number, but is {optimum!r}.")
-    return float(optimum)
+    return read
 
 
 def _near(a: float | None, b: float) -> bool:

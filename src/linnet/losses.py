@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from linnet.block import Float64s, InputError
+from linnet.settings import positive, share
 
 
 class Loss(ABC):
@@ -127,25 +128,26 @@ class Huber(Loss):
     def __init__(self, delta: Any = ..., *, k: float | None = None, scale: str | None = None) -> None:
         if k is None:
             delta = 1.0 if delta is ... else delta
-            if not _between(delta, 0, math.inf):
+            if (read := positive(delta)) is None:
                 raise InputError(
                     f"The delta of the Huber loss must be a finite number above 0, but is {delta!r}: give the size of "
                     "a residual, in units of the target, from which it counts as an outlier."
                 )
             if scale is not None:
                 raise InputError("The scale of the Huber loss is what its k is in units of: give k, or leave it out.")
+            delta = read
         else:
             if delta is not ... and delta is not None:
                 raise InputError(
                     f"The Huber loss takes delta={delta!r}, in units of the target, or k={k!r}, in units of a robust "
                     "scale of the residuals, not both: leave out one of them."
                 )
-            if not _between(k, 0, math.inf):
+            if (read := positive(k)) is None:
                 raise InputError(
                     f"The k of the Huber loss must be a finite number above 0, but is {k!r}: 1.345 is usual, the size "
                     "of a residual, in units of their robust scale, from which it counts as an outlier."
                 )
-            delta, scale = None, "mad" if scale is None else scale
+            k, delta, scale = read, None, "mad" if scale is None else scale
             if scale not in ("mad", "concomitant"):
                 raise InputError(f'The scale of the Huber loss must be "mad" or "concomitant", but is {scale!r}.')
         for name, value in (("delta", delta), ("k", k), ("scale", scale)):
@@ -274,17 +276,10 @@ class Quantiles:
 
 def _share(q: object) -> float:
     """A q of the quantile loss, checked."""
-    if not (_between(q, 0, 1) and _between(float(q), 0, 1)):  # type: ignore[arg-type]  # then it is a number
+    read = share(q)
+    if read is None:
         raise InputError(
             f"The q of the quantile loss must lie above 0 and below 1, but is {q!r}: 0.5 is the median, "
             "0.9 the value that nine rows in ten stay below."
         )
-    return float(q)  # type: ignore[arg-type]
-
-
-def _between(number: object, low: float, high: float) -> bool:
-    """Whether it is a number, and strictly between the two."""
-    try:
-        return bool(low < number < high)  # type: ignore[operator]  # what cannot be compared raises
-    except (TypeError, ValueError):  # a word, an array of several
-        return False
+    return read

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from linnet.block import Block, Float64s, InputError
+from linnet.block import Block, Float64s
 from linnet.losses import Loss
+from linnet.settings import Allowed, finite, kept
 from linnet.sources.source import Source
+
+L2: Allowed = ("a finite number at least 0", (), lambda value: finite(value, 0.0))
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,7 @@ class Objective:
     intercept: bool = True
 
     def __post_init__(self) -> None:
-        try:
-            usable = math.isfinite(self.l2) and self.l2 >= 0
-        except TypeError:
-            usable = False
-        if not usable:
-            raise InputError(f"l2 must be a finite number at least 0, but is {self.l2!r}.")
+        object.__setattr__(self, "l2", kept("l2", self.l2, L2))
 
     def penalty(self, weights: Float64s) -> float:
         """(l2/2) · ‖weights‖²."""

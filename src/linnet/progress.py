@@ -12,7 +12,7 @@ from linnet.solvers.solver import Step
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-PATIENCE = 1.0  # seconds that pass before a display is worth a reader's attention
+UNNOTICED = 1.0  # seconds that pass before a display is worth a reader's attention
 REDRAW = 0.1  # seconds between two drawings, which no eye would tell apart if there were more
 
 
@@ -38,7 +38,7 @@ def watch(
         return _tell(steps, progress)
     if progress is False or (progress is None and not (sys.stderr is not None and sys.stderr.isatty())):
         return steps
-    return _show(steps, rows, epochs, 0.0 if progress else PATIENCE)
+    return _show(steps, rows, epochs, 0.0 if progress else UNNOTICED)
 
 
 def _tell(steps: Iterator[Step], listener: Callable[[Step], None]) -> Iterator[Step]:

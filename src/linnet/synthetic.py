@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ import numpy as np
 from linnet.atomic import Paths, column_writer
 from linnet.block import Block, Float64s, InputError
 from linnet.progress import watch
+from linnet.settings import finite, kept, whole
 from linnet.solvers.solver import Step
 
 
@@ -45,12 +46,12 @@ def simulate(
         bias: the true bias.
         rows: number of rows, at least 1.
         noise: standard deviation of the error, at least 0.
-        seed: an integer at least 0.
+        seed: a whole number, at least 0.
 
     Raises:
         InputError: an argument is out of range.
     """
-    (block,) = blocks(weights, bias, rows, noise, seed, block_rows=max(rows, 1))
+    (block,) = blocks(weights, bias, rows, noise, seed, block_rows=sys.maxsize)
     assert block.y is not None
     return Synthetic(
         np.asarray(block.X, dtype=np.float64),
@@ -76,14 +77,10 @@ def blocks(
         truth = np.empty(0)
     if truth.ndim != 1 or not truth.size or not np.isfinite(truth).all():
         raise InputError("The weights must be a list of finite numbers, at least one.")
-    if not math.isfinite(bias):
-        raise InputError(f"The bias must be a finite number, but is {bias}.")
-    if rows < 1:
-        raise InputError(f"The number of rows must be at least 1, but is {rows}.")
-    if not (math.isfinite(noise) and noise >= 0):
-        raise InputError(f"The noise must be a finite number at least 0, but is {noise}.")
-    if seed < 0:
-        raise InputError(f"The seed must be an integer at least 0, but is {seed}.")
+    bias = kept("The bias", bias, ("a finite number", (), finite))
+    rows = kept("The number of rows", rows, ("a whole number, at least 1", (), whole))
+    noise = kept("The noise", noise, ("a finite number, at least 0", (), lambda given: finite(given, 0.0)))
+    seed = kept("The seed", seed, ("a whole number, at least 0", (), lambda given: whole(given, 0)))
     return _draw(truth, bias, rows, noise, np.random.default_rng(seed), block_rows)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from linnet.block import Block, Float64s, InputError
+from linnet.settings import Allowed, finite, kept, no_more, positive, truth, whole
 from linnet.sources.arrays import ArraySource
 from linnet.sources.window import Order, permutations
 
@@ -25,33 +24,25 @@ except ModuleNotFoundError as error:
 __all__ = ["Tensor", "check", "leaves", "numbers", "shuffled", "tensors", "torch"]
 
 
-def _is_number(value: Any) -> bool:
-    known = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return known and math.isfinite(value)
-
-
-def _is_count(value: Any, least: int = 1) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
-
-
-SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
+SETTINGS: dict[str, Allowed] = {
     "loss": (
-        lambda loss: callable(loss) and not isinstance(loss, type),
         "a function of predictions and targets, such as scratch.huber or torch.nn.HuberLoss(reduction='none')",
+        (),
+        lambda loss: loss if callable(loss) and not isinstance(loss, type) else None,
     ),
-    "lr": (lambda lr: _is_number(lr) and lr > 0, 'a finite number above 0 (only linnet.SGD knows "auto")'),
-    "batch_size": (_is_count, "a whole number of rows, at least 1"),
-    "epochs": (_is_count, "a whole number, at least 1"),
+    "lr": ('a finite number above 0 (only linnet.SGD knows "auto")', (), positive),
+    "batch_size": ("a whole number of rows, at least 1", (), whole),
+    "epochs": ("a whole number, at least 1", (), whole),
     # momentum 1 never forgets a gradient, a mistake that is worth seeing; linnet.SGD, for work, refuses it
-    "momentum": (lambda share: _is_number(share) and 0 <= share <= 1, "a number from 0 to 1"),
-    "l2": (lambda l2: _is_number(l2) and l2 >= 0, "a finite number, at least 0"),
-    "average": (lambda average: isinstance(average, bool), "True or False"),
-    "schedule": (lambda name: name in ("constant", "inverse-time"), '"constant" or "inverse-time"'),
-    "decay": (lambda decay: _is_number(decay) and decay > 0, "a finite number above 0"),
-    "order": (lambda order: order is None or callable(order), "a function that gives the row numbers of an epoch"),
-    "seed": (lambda seed: _is_count(seed, 0), "a whole number, at least 0"),
+    "momentum": ("a number from 0 to 1", (), lambda value: finite(value, 0.0, 1.0)),
+    "l2": ("a finite number, at least 0", (), lambda value: finite(value, 0.0)),
+    "average": ("True or False", (), truth),
+    "schedule": ('"constant" or "inverse-time"', ("constant", "inverse-time"), no_more),
+    "decay": ("a finite number above 0", (), positive),
+    "order": ("a function that gives the row numbers of an epoch", (None,), lambda of: of if callable(of) else None),
+    "seed": ("a whole number, at least 0", (), lambda value: whole(value, 0)),
 }
-"""What each setting of `train` must be, and how that is said."""
+"""What each setting of `train` may be."""
 
 
 def check(**settings: Any) -> None:
@@ -61,9 +52,7 @@ def check(**settings: Any) -> None:
         InputError: names the first of them, and what it must be.
     """
     for name, value in settings.items():
-        usable, what = SETTINGS[name]
-        if not usable(value):
-            raise InputError(f"{name} must be {what}, but is {reprlib.repr(value)}.")
+        kept(name, value, SETTINGS[name])
 
 
 def tensors(X: Any, y: Any, weight: Any, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

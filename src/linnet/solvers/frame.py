@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from linnet.block import Block, Float64s, InputError
 from linnet.losses import Loss, Squared
 from linnet.objective import Objective
+from linnet.settings import Allowed, whole
 from linnet.solution import EXTREME, Solution, ldexp
 from linnet.solvers.exact import Exact
 from linnet.solvers.solver import Step
@@ -24,6 +25,8 @@ DIRECT = 12_000
 """Rows up to which all of them are solved at once."""
 SAMPLE = 1 << 22
 """Numbers in a sample at most, 32 MB; fewer rows are all in it."""
+PASSES: Allowed = ("a whole number from 3 on", (), lambda value: whole(value, 3))
+"""How many times a solver may read the rows: once for the Frame, and at least twice in it."""
 
 
 class Sample(Source):

@@ -12,9 +12,10 @@ from linnet.block import Block, Float64s, InputError
 from linnet.losses import Absolute, Quantile
 from linnet.moments import PARALLEL, in_chunks
 from linnet.objective import Objective
+from linnet.settings import kept
 from linnet.solution import ldexp
 from linnet.solvers.central_path import Problem
-from linnet.solvers.frame import FirstPass, Frame, first_pass, sample_size
+from linnet.solvers.frame import PASSES, FirstPass, Frame, first_pass, sample_size
 from linnet.solvers.globs import Optimum, Plane, Seen, guess, optimum
 from linnet.solvers.solver import Solver, Step
 from linnet.sources.source import Source
@@ -44,8 +45,7 @@ class InteriorPoint(Solver):
     passes: int = 25
 
     def __post_init__(self) -> None:
-        if self.passes < 3:
-            raise InputError(f"passes must be a whole number from 3 on, but is {self.passes!r}.")
+        object.__setattr__(self, "passes", kept("passes", self.passes, PASSES))
 
     def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
         """Read the rows a few times; a Step for each block, then the optimum.

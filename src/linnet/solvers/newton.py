@@ -9,8 +9,9 @@ from typing import ClassVar
 from linnet.block import InputError
 from linnet.losses import Huber
 from linnet.objective import Objective
+from linnet.settings import kept
 from linnet.solvers.descent import Descent, settings_of
-from linnet.solvers.frame import first_pass
+from linnet.solvers.frame import PASSES, first_pass
 from linnet.solvers.solver import Solver, Step
 from linnet.sources.source import Source
 
@@ -41,8 +42,7 @@ class Newton(Solver):
     passes: int = 200
 
     def __post_init__(self) -> None:
-        if self.passes < 3:
-            raise InputError(f"passes must be a whole number from 3 on, but is {self.passes!r}.")
+        object.__setattr__(self, "passes", kept("passes", self.passes, PASSES))
 
     def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
         """Read the rows until the certificate holds; a Step for each block, then the optimum.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import reprlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +15,7 @@ import numpy as np
 from linnet.block import Float64s, InputError
 from linnet.checkpoint import Checkpoint
 from linnet.objective import Objective
+from linnet.settings import Allowed, finite, kept, no_more, positive, truth, whole
 from linnet.solvers.gathering import Past, gather
 from linnet.solvers.learner import Learned
 from linnet.solvers.run import Run
@@ -26,45 +25,10 @@ from linnet.sources.source import Source
 VISITS = 50_000_000
 """Rows visited, over all epochs, that a run to a tolerance may take where 20 epochs are fewer."""
 EPOCHS = 20
-LATE = 8.0
+AVERAGING = 8.0
 """Where the learning rate is ours, so is averaging: late steps count more (see `descend`), the start is forgotten."""
 MOST = 2**53
 """Minibatches that can be counted: histories hold them as floats."""
-
-
-def _number(value: Any) -> float | None:
-    """As Python's float; None if it is no finite number, which booleans are not."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # a whole number of more than 308 digits
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _positive(value: Any) -> float | None:
-    number = _number(value)
-    return number if number is not None and number > 0 else None
-
-
-def _share(value: Any) -> float | None:
-    number = _number(value)
-    return number if number is not None and 0 <= number < 1 else None
-
-
-def _whole(least: int, most: float = math.inf) -> Callable[[Any], int | None]:
-    def read(value: Any) -> int | None:
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            return None
-        count = int(value)
-        return count if least <= count <= most else None
-
-    return read
-
-
-def _truth(value: Any) -> bool | None:
-    return bool(value) if isinstance(value, bool | np.bool_) else None
 
 
 def _path(value: Any) -> str | PathLike[str] | None:
@@ -77,33 +41,29 @@ def _numbers(values: Any) -> tuple[float, ...] | None:
         values = values.tolist()
     if not isinstance(values, tuple | list):
         return None
-    read = tuple(number for value in values if (number := _number(value)) is not None)
+    read = tuple(each for value in values if (each := finite(value)) is not None)
     return read if len(read) == len(values) else None
 
 
-def _no_more(_: Any) -> None:
-    """Words alone."""
-
-
-ALLOWED: dict[str, tuple[str, tuple[str | None, ...], Callable[[Any], Any]]] = {
-    "lr": ('a finite number above 0, or "auto"', ("auto",), _positive),
-    "batch_size": ("a whole number of rows, at least 1", (), _whole(1)),
-    "epochs": ("a whole number, at least 1, or None", (None,), _whole(1)),
-    "momentum": ("at least 0 and below 1", (), _share),
-    "average": ("True or False", (), _truth),
-    "schedule": ('"constant" or "inverse-time"', ("constant", "inverse-time"), _no_more),
-    "shuffle": ('True, False or "pieces"', ("pieces",), _truth),
-    "init": ('"zeros" or "normal"', ("zeros", "normal"), _no_more),
-    "seed": ("a whole number, at least 0", (), _whole(0)),
-    "tol": ('"auto" or None', ("auto", None), _no_more),
+ALLOWED: dict[str, Allowed] = {
+    "lr": ('a finite number above 0, or "auto"', ("auto",), positive),
+    "batch_size": ("a whole number of rows, at least 1", (), whole),
+    "epochs": ("a whole number, at least 1, or None", (None,), whole),
+    "momentum": ("at least 0 and below 1", (), lambda value: finite(value, 0.0, math.nextafter(1.0, 0.0))),
+    "average": ("True or False", (), truth),
+    "schedule": ('"constant" or "inverse-time"', ("constant", "inverse-time"), no_more),
+    "shuffle": ('True, False or "pieces"', ("pieces",), truth),
+    "init": ('"zeros" or "normal"', ("zeros", "normal"), no_more),
+    "seed": ("a whole number, at least 0", (), lambda value: whole(value, 0)),
+    "tol": ('"auto" or None', ("auto", None), no_more),
     "checkpoint": ("the path of a file, or None", (None,), _path),
-    "resume": ("True or False", (), _truth),
-    "decay": ("a finite number above 0", (), _positive),
-    "every": ("a whole number of minibatches, at least 1, or None", (None,), _whole(1)),
+    "resume": ("True or False", (), truth),
+    "decay": ("a finite number above 0", (), positive),
+    "every": ("a whole number of minibatches, at least 1, or None", (None,), whole),
     "start": ("a tuple of finite numbers, the bias and then the weights, or None", (None,), _numbers),
-    "done": ("a whole number of minibatches, from 0 to 2**53", (), _whole(0, MOST)),
+    "done": ("a whole number of minibatches, from 0 to 2**53", (), lambda value: whole(value, 0, MOST)),
 }
-"""Of each setting what it must be, which words (or None) it may be, and what reads anything else: None refuses."""
+"""What each setting may be."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +126,9 @@ class SGD(Solver):
         for name, given in vars(self).items():
             if given is defaults[name]:  # short runs consist of little else than their start
                 continue
-            what, words, read = ALLOWED[name]
-            if (given is None or isinstance(given, str)) and given in words:
-                continue
-            kept = read(given)
-            if kept is None:
-                shown = " ".join(reprlib.repr(given).split())
-                raise InputError(f"SGD's {name} must be {what}, but is {shown}.")
-            if kept is not given:
-                object.__setattr__(self, name, kept)
+            value = kept(f"SGD's {name}", given, ALLOWED[name])
+            if value is not given:
+                object.__setattr__(self, name, value)
         if self.resume and self.checkpoint is None:
             raise InputError("resume=True needs checkpoint=, the file to go on from.")
 
@@ -209,12 +163,12 @@ class SGD(Solver):
                 f"There are {d} features here, but {before.state.shape[1] - 1} in the rows learned from before: call "
                 "fit to begin anew."
             )
-        kept = None
+        resumed = None
         if self.checkpoint is not None:
-            kept = Checkpoint.prepare(self.checkpoint, self.settings(objective, source), self.resume)
+            resumed = Checkpoint.prepare(self.checkpoint, self.settings(objective, source), self.resume)
         rows = yield from gather(self, objective, source, Past() if before is None else before.past)
         with rows.spool:
-            run = Run(self, objective, source, rows, kept, before)
+            run = Run(self, objective, source, rows, resumed, before)
             yield from run.steps()
             return run.learned()
 
@@ -227,7 +181,7 @@ class SGD(Solver):
     @property
     def averaging(self) -> float:
         """Which mean of the weights is reported, as `descend` takes it; negative for the last weights."""
-        return 0.0 if self.average else (LATE if self.lr == "auto" else -1.0)
+        return 0.0 if self.average else (AVERAGING if self.lr == "auto" else -1.0)
 
     def settings(self, objective: Objective, source: Source) -> dict[str, Any]:
         """What must be the same for a run to be resumed, beside the rows."""

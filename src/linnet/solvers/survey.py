@@ -36,7 +36,7 @@ SAMPLE = 2048
 """Rows that a learning rate is judged by."""
 FEW = 30
 """Rows that tell too little of how far residuals spread."""
-APART = 30.0
+UNEVEN = 30.0
 """Ratio of two columns' sizes from which the larger is to blame for a small learning rate."""
 
 
@@ -258,10 +258,10 @@ class Survey:
         """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
         size = np.hypot(self.centre[:-1], self.scale[:-1])
         at = int(size.argmax())
-        if size[at] < APART * min(size[size.argmin()], 1.0):  # short runs have no time for more
+        if size[at] < UNEVEN * min(size[size.argmin()], 1.0):  # short runs have no time for more
             return ""
         rest = np.delete(np.r_[size, 1.0] if self.objective.intercept else size, at)
-        if not rest.size or size[at] < APART * np.median(rest):
+        if not rest.size or size[at] < UNEVEN * np.median(rest):
             return ""
         return f"column `{names[at]}`, whose values are of size {size[at]:.3g}, makes it so small: rescale that one"
 

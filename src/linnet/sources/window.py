@@ -21,7 +21,7 @@ LEG = 1 << 22
 """Bytes of rows that a second thread copies together at a time: they stay in a cache that both threads share,"""
 FAR = 1 << 26
 """and bytes of rows from which on most are in no cache, so that a thread is worth starting."""
-OWN = 3
+TURNS = 3
 """The first thread fetches one leg in so many itself: copying the others takes as long as learning from all."""
 AS_THEY_COME = np.empty(0, np.int64)
 
@@ -70,8 +70,8 @@ class Window(NamedTuple):
         from concurrent.futures import ThreadPoolExecutor
 
         legs = list(self._cut(end, most, since, rows))
-        theirs = [leg for k, leg in enumerate(legs) if k % OWN]
-        rooms = [room(self.block, rows) for _ in range(OWN)]
+        theirs = [leg for k, leg in enumerate(legs) if k % TURNS]
+        rooms = [room(self.block, rows) for _ in range(TURNS)]
         with ThreadPoolExecutor(1, "linnet-collector", initializer=aside()) as collector:
             try:
                 coming = [collector.submit(_collected, *pair) for pair in zip(theirs, rooms, strict=False)]
@@ -80,14 +80,14 @@ class Window(NamedTuple):
                 return
             asked = len(coming)
             for k, leg in enumerate(legs):
-                if k % OWN == 0:
+                if k % TURNS == 0:
                     yield leg
                     continue
                 copy = coming.pop(0)
                 # the second thread may be late: then the first fetches these too
                 yield leg if copy.cancel() else copy.result()
                 if asked < len(theirs):
-                    coming.append(collector.submit(_collected, theirs[asked], rooms[asked % OWN]))
+                    coming.append(collector.submit(_collected, theirs[asked], rooms[asked % TURNS]))
                     asked += 1
 
     def _cut(self, end: int, most: int, since: int, rows: int) -> Iterator[Leg]:
