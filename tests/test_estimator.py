@@ -18,7 +18,7 @@ import sklearn
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression, QuantileRegressor, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -384,7 +384,10 @@ def test_says_when_float64_is_not_enough_for_rows_that_are_gone(rng: np.random.G
     model = LinearRegressor().partial_fit(X, y)
     later = 1e7 * X
     later[:, 1] = later[:, 0]
-    before, after = model.fit_.status, model.partial_fit(later, y).fit_.status
+    before = model.fit_.status
+    with pytest.warns(ConvergenceWarning, match='precision="exact"'):
+        model.partial_fit(later, y)
+    after = model.fit_.status
     assert (before, after) == (Status.SOLVED, Status.IMPRECISE)
     assert 'precision="exact"' in after.text
 
@@ -478,7 +481,7 @@ def test_robust_losses_reach_sgd(data: Data, loss: Any) -> None:
 
 def test_clone_keeps_the_settings_of_sgd(data: Data) -> None:
     X, y, _ = data
-    solver = SGD(lr=0.01, batch_size=7, epochs=2, tol=None, seed=3)
+    solver = SGD(lr=1e-4, batch_size=7, epochs=2, tol=None, seed=3)
     model = LinearRegressor(solver=solver, loss="huber").fit(X, y)
     copy = clone(model)
     assert copy.get_params() == model.get_params()
@@ -579,10 +582,12 @@ def test_divergence_over_calls_is_seen(loss: str, size: int, momentum: float, rn
     rate = 3.0 if loss == "squared" else 1e5
     model = LinearRegressor(solver=SGD(lr=rate, batch_size=size, momentum=momentum), loss=loss)
     found = set()
-    for call in range(60):
-        i = call * size % 300
-        found.add(model.partial_fit(X[i : i + size], y[i : i + size]).fit_.status)
-        assert np.abs(model.fit_.coefficients).max() <= 1e6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for call in range(60):
+            i = call * size % 300
+            found.add(model.partial_fit(X[i : i + size], y[i : i + size]).fit_.status)
+            assert np.abs(model.fit_.coefficients).max() <= 1e6
     assert Status.DIVERGED in found
 
 
@@ -604,8 +609,83 @@ def test_partial_fit_after_fit_begins_at_its_weights(data: Data) -> None:
     before = model.coef_
     model.set_params(solver=SGD(lr=1e-300)).partial_fit(X, y)
     np.testing.assert_array_equal(model.coef_, before)
-    model.fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="epochs ran out"):
+        model.fit(X, y)
     assert not np.array_equal(model.coef_, before)  # the rate is next to nothing, and fit begins anew
+
+
+def test_a_fit_that_did_not_converge_is_told_of(data: Data) -> None:
+    """Nobody prints a Fit in a pipeline."""
+    X, y, _ = data
+    model = LinearRegressor(solver=SGD(lr=0.5))
+    with pytest.warns(
+        ConvergenceWarning, match=r"^LinearRegressor: diverged: the learning rate is too large.*0\.5"
+    ) as told:
+        model.fit(X, y)
+    assert told[0].filename == __file__
+    assert model.fit_.status is Status.DIVERGED
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        model.partial_fit(X, y)
+    assert LinearRegressor(solver=SGD(lr=1e-5, epochs=1, tol=None)).fit(X, y).fit_.status is Status.RAN  # as asked
+
+
+class Stopped(SGD):
+    """SGD that somebody interrupts after the first Step."""
+
+    def onward(self, *args: Any) -> Any:
+        run = super().onward(*args)
+        yield next(run)
+        yield run.throw(KeyboardInterrupt)
+        return (yield from run)
+
+
+def test_an_interrupt_ends_a_search_and_leaves_what_was_learned(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor(solver=Stopped(lr=1e-5, epochs=50, tol=None))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert model.fit_.status is Status.INTERRUPTED
+    assert model.predict(X).shape == (120,)
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(model, X, y, cv=3)
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(model, {"l2": [0.0, 1.0]}, cv=3).fit(X, y)
+
+
+def test_an_interrupt_ends_learning_in_parts(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor(solver=Stopped(lr=1e-5, every=1))
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(X, y)
+    assert model.fit_.status is Status.INTERRUPTED
+    assert model.fit_.settings["steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"fit_intercept": "yes"}, "intercept must be True or False"),
+        ({"l2": None}, "l2 must be a finite number"),
+        ({"l2": True}, "l2 must be a finite number"),
+        ({"precision": "exact", "solver": "sgd"}, "is a setting of the exact solver"),
+        ({"solver": SGD(checkpoint="run")}, "partial_fit keeps no checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_partial_fit_judges_parameters_as_fit_does(data: Data, first: bool, wrong: dict[str, Any], said: str) -> None:
+    X, y, _ = data
+    model = LinearRegressor(solver=wrong.get("solver", "auto"))
+    if not first:
+        model.set_params(solver="sgd" if "solver" in wrong else "auto").partial_fit(X, y)
+    with pytest.raises(InputError, match=said):
+        model.set_params(**wrong).partial_fit(X, y)
+
+
+def test_learning_in_parts_without_errors(data: Data) -> None:
+    X, y, _ = data
+    model = LinearRegressor(solver=SGD(lr=1e-5), errors="none").partial_fit(X, y)
+    assert model.fit_.errors == "none"
+    assert np.isnan(model.fit_.std_errors).all()
 
 
 def test_what_was_learned_cannot_become_exact(data: Data) -> None:

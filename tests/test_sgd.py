@@ -503,3 +503,22 @@ def test_divergence_in_the_very_last_step_is_seen(loss: Loss, rate: float) -> No
     assert fit.status is Status.DIVERGED
     assert np.isfinite(fit.coefficients).all()
     assert math.isfinite(fit.objective)
+
+
+def test_an_interrupt_is_no_reason_to_begin_other_runs() -> None:
+    """Neither those of other quantiles, nor the bootstrap's."""
+    X, y = table()
+
+    def listener(step: Step) -> None:
+        if step.epoch == 3:
+            raise KeyboardInterrupt
+
+    solver = SGD(lr=0.01, epochs=10, tol=None)
+    fits = linnet.fit(X, y, loss=linnet.Quantile([0.2, 0.5, 0.8]), solver=solver, progress=listener)
+    assert fits.labels == ("0.2",)
+    assert fits["0.2"].status is Status.INTERRUPTED
+    assert "0.2" in str(fits)
+    fit = linnet.fit(X, y, solver=solver, errors="bootstrap", progress=listener)
+    assert fit.status is Status.INTERRUPTED
+    assert np.isnan(fit.std_errors).all()
+    assert any("no standard errors: the bootstrap would" in note for note in fit.notes)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from linnet.block import Float64s, InputError
 from linnet.design import Design
-from linnet.fitting import Errors, Precisions, continue_sgd, fit_from_moments, fit_source, named_loss
+from linnet.fitting import Errors, Precisions, continue_sgd, fit_from_moments, fit_source, named_loss, planned
 from linnet.losses import Loss, Quantiles, Squared
 from linnet.moments import Moments, Precision
 from linnet.objective import Objective
 from linnet.solvers.solver import Solver
 from linnet.sources.arrays import ArraySource
+from linnet.status import Status
 
 if TYPE_CHECKING:
     from linnet.solvers.learner import Learned
@@ -95,6 +98,10 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         Raises:
             ValueError: parameters, shapes or values that cannot be used; an InputError where Linnet found it.
             TypeError: X is sparse.
+            KeyboardInterrupt: somebody interrupted; `fit_` then holds what was learned so far.
+
+        Warns:
+            ConvergenceWarning: the weights do not minimise the objective as well as was asked, as `fit_.status` says.
         """
         self.__dict__.pop("_learned", None)
         loss = self._loss()
@@ -144,8 +151,12 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             sample_weight: row weights, shape (n,), each at least 0 and not all 0; None for 1 each.
 
         Raises:
-            ValueError: as for `fit`; also with robust standard errors, which need all rows at once.
+            ValueError: as for `fit`; also with robust standard errors, which need all rows at once, or a checkpoint.
             TypeError: X is sparse.
+            KeyboardInterrupt: as for `fit`.
+
+        Warns:
+            ConvergenceWarning: as for `fit`.
         """
         if self.errors not in ("auto", "classical", "none"):
             raise InputError(
@@ -155,10 +166,15 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         loss = self._loss()
         learner = self._learner()
         if learner is not None:
+            if learner.checkpoint is not None:
+                raise InputError(
+                    "partial_fit keeps no checkpoint: each call is one pass over its rows, and the estimator itself "
+                    "can be pickled between calls. Leave checkpoint= out."
+                )
             before = self._before()
             source = self._source(X, y, sample_weight, reset=before is None)
-            objective = Objective(loss, l2=float(self.l2), intercept=bool(self.fit_intercept))
-            self.fit_, self._learned = continue_sgd(learner, objective, source, before)
+            objective, errors = self._objective(loss, source)
+            self.fit_, self._learned = continue_sgd(learner, objective, source, errors, before)
             self.moments_ = None
             return self._publish()
         if not hasattr(self, "moments_"):
@@ -173,14 +189,15 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
                 "call fit with all rows, or begin with a new estimator."
             )
         source = self._source(X, y, sample_weight, reset=False)
+        objective, errors = self._objective(loss, source)
         for block in source.blocks():
             moments = moments + Moments.of(block, held)
         self.fit_ = fit_from_moments(
             moments,
             design=self.fit_.design,
             target=self.fit_.target,
-            objective=Objective(Squared(), l2=float(self.l2), intercept=bool(self.fit_intercept)),
-            errors=self.errors,
+            objective=objective,
+            errors=errors,
         )
         self.moments_ = moments
         return self._publish()
@@ -242,8 +259,21 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             source.design = Design.numbers([str(each) for each in self.feature_names_in_])
         return source
 
+    def _objective(self, loss: Loss, source: ArraySource) -> tuple[Objective, str]:
+        """What to lower, and the kind of standard errors, of parameters that `linnet.fit` would take."""
+        (objective,), _, errors = planned(
+            source, [loss], self.solver, self.fit_intercept, self.l2, self.errors, self.precision, False
+        )
+        return objective, errors
+
     def _publish(self) -> Self:
-        """Show the Fit's weights under scikit-learn's names."""
-        self.coef_ = self.fit_.weights
-        self.intercept_ = self.fit_.bias
+        """Show the Fit's weights under scikit-learn's names, and tell what nobody prints in a pipeline."""
+        fit = self.fit_
+        self.coef_ = fit.weights
+        self.intercept_ = fit.bias
+        if fit.status is Status.INTERRUPTED:  # a search would go on, and count this fit like the others
+            raise KeyboardInterrupt("fit_ holds the weights reached before the interrupt")
+        if not fit.status.converged:
+            told = ". ".join((fit.status.text, *fit.notes[:1]))
+            warnings.warn(f"LinearRegressor: {told}.", ConvergenceWarning, stacklevel=3)
         return self

@@ -165,7 +165,7 @@ def fit_source(
     progress: bool | Callable[[Step], None] | None = None,
 ) -> tuple[Fit, Moments | None]:
     """`fit` for rows that are already open; with the Moments, where the solver has them, to which rows can be added."""
-    (objective,), chosen, kind = _planned(source, [loss], solver, intercept, l2, errors, precision, progress)
+    (objective,), chosen, kind = planned(source, [loss], solver, intercept, l2, errors, precision, progress)
     last = _drain(chosen, objective, source, progress)
     return _fit_of(last, chosen, objective, source, kind), last.moments
 
@@ -185,7 +185,7 @@ def fit_quantiles(
     from linnet.fits import Fits, crossing
     from linnet.solvers.interior_point import InteriorPoint
 
-    objectives, chosen, kind = _planned(source, loss.each(), solver, intercept, l2, errors, precision, progress)
+    objectives, chosen, kind = planned(source, loss.each(), solver, intercept, l2, errors, precision, progress)
     lasts: list[Step] = []
 
     def shared(solver: InteriorPoint) -> Iterator[Step]:
@@ -195,12 +195,15 @@ def fit_quantiles(
         for _ in watch(shared(chosen), source.rows, progress):
             pass
     else:
-        lasts = [_drain(chosen, objective, source, progress) for objective in objectives]
-    fits = [_fit_of(last, chosen, each, source, kind) for last, each in zip(lasts, objectives, strict=True)]
-    return Fits(tuple(fits), tuple(map(str, loss.q)), crossing(fits, source))
+        for objective in objectives:
+            lasts.append(_drain(chosen, objective, source, progress))
+            if lasts[-1].status is Status.INTERRUPTED:  # those after it are not even begun
+                break
+    fits = [_fit_of(last, chosen, each, source, kind) for last, each in zip(lasts, objectives, strict=False)]
+    return Fits(tuple(fits), tuple(map(str, loss.q[: len(fits)])), crossing(fits, source))
 
 
-def _planned(
+def planned(
     source: Source,
     losses: Sequence[str | Loss],
     solver: str | Solver,
@@ -240,8 +243,8 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
     assessment: Assessment | None = None
     squared = isinstance(objective.loss, Squared)
     finder, best = solver, last
-    waiting = last.status is Status.INTERRUPTED and source.held() is None  # somebody wants an end, not more passes
-    if solution is not None and not squared and source.rereadable and not waiting:
+    interrupted = last.status is Status.INTERRUPTED  # somebody wants an end, not more passes
+    if solution is not None and not squared and source.rereadable and not (interrupted and source.held() is None):
         from linnet.sandwich import assess
 
         if last.gap is None:  # learned, so that the optimum is still to be found
@@ -255,10 +258,13 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
         assessment = assess(source, settled, solution, best.weights, best.bias, kind, best.sample)
         uncertainty = assessment.uncertainty
         passes += assessment.passes
-    if solution is not None and errors == "bootstrap" and not waiting:
+    if solution is not None and errors == "bootstrap":
         from linnet.bootstrap import bootstrap
 
-        uncertainty = bootstrap(finder, objective, source, solution)
+        if interrupted:
+            last = last._replace(notes=(*last.notes, "no standard errors: the bootstrap would fit many times more"))
+        else:
+            uncertainty = bootstrap(finder, objective, source, solution)
     elif solution is not None and squared and errors.startswith("hc"):
         uncertainty = solution.robust(source, errors)
         passes += 1
@@ -283,7 +289,7 @@ def fit_from_moments(
     design: Design,
     target: str,
     objective: Objective,
-    errors: Errors = "auto",
+    errors: str = "auto",
 ) -> Fit:
     """The exact fit to rows of which only their Moments are left; its status says if they are not precise enough.
 
@@ -313,7 +319,9 @@ def _drain(
     return last
 
 
-def continue_sgd(solver: SGD, objective: Objective, source: Source, before: Learned | None) -> tuple[Fit, Learned]:
+def continue_sgd(
+    solver: SGD, objective: Objective, source: Source, errors: str, before: Learned | None
+) -> tuple[Fit, Learned]:
     """Learn on by one epoch over other rows; the new Fit speaks of these rows alone.
 
     Raises:
@@ -327,7 +335,9 @@ def continue_sgd(solver: SGD, objective: Objective, source: Source, before: Lear
         learned.append((yield from once.onward(objective, source, before)))
 
     *_, last = steps()
-    fit = conclude(last, objective, source.design, source.target, solver=solver.name, n_dropped=source.dropped)
+    fit = conclude(
+        last, objective, source.design, source.target, errors=errors, solver=solver.name, n_dropped=source.dropped
+    )
     return fit, learned[0]
 
 
