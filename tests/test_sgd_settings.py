@@ -227,3 +227,13 @@ def test_a_run_that_is_there_already(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="other data"):
         linnet.fit(X, Y + 1e-12, solver=resumed)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"lr": 0.03, "batch_size": 10}, {"tol": None, "start": (1.0, 2.0), "done": 3}, {"shuffle": "pieces"}],
+)
+def test_what_is_shown_is_what_was_set(settings: dict[str, Any]) -> None:
+    shown = repr(SGD(**settings))
+    assert eval(shown, {"SGD": SGD}) == SGD(**settings)  # noqa: S307  # a repr of our own
+    assert shown.count("=") == len(settings)

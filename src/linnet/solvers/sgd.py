@@ -66,7 +66,7 @@ ALLOWED: dict[str, Allowed] = {
 """What each setting may be."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SGD(Solver):
     """Minibatch stochastic gradient descent.
 
@@ -131,6 +131,11 @@ class SGD(Solver):
                 object.__setattr__(self, name, value)
         if self.resume and self.checkpoint is None:
             raise InputError("resume=True needs checkpoint=, the file to go on from.")
+
+    def __repr__(self) -> str:
+        own = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        told = (f"{name}={value!r}" for name, value in own if value != getattr(SGD, name))
+        return f"{type(self).__name__}({', '.join(told)})"
 
     def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
         """Learn; the last Step carries the weights, how the run ended and, where they are known, the Moments.
