@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from linnet.block import InputError
 from linnet.design import Design, Feature
-from linnet.sources.arrays import ArraySource, as_float, as_matrix, as_vector, prediction_block
+from linnet.sources.arrays import ArraySource, as_float, as_matrix, as_vector, prediction_rows
 
 Floats = NDArray[np.float64]
 X = np.arange(12.0).reshape(6, 2)
@@ -220,6 +220,7 @@ def test_mean(block_rows: int) -> None:
     assert source.dropped == 1
     means = np.mean([0, 4, 6, 10]), np.mean([1, 3, 5, 11])
     assert [f.fill for f in source.design.inputs] == [(float(m),) for m in means]
+    assert [f.filled for f in source.design.inputs] == [1, 1]
     want = X.copy()
     want[1, 0], want[3, 1] = means
     assert np.array_equal(rows, np.delete(want, 4, axis=0))
@@ -227,9 +228,10 @@ def test_mean(block_rows: int) -> None:
 
 
 def test_mean_is_weighted() -> None:
-    data = np.array([[1.0], [3.0], [np.nan], [100.0]])
-    source = ArraySource(data, [1.0, 2, 3, 4], weight=[1.0, 3, 1, 0], missing="mean")
+    data = np.array([[1.0], [3.0], [np.nan], [100.0], [np.nan]])
+    source = ArraySource(data, [1.0, 2, 3, 4, 5], weight=[1.0, 3, 1, 0, 0], missing="mean")
     assert source.design.inputs[0].fill == (2.5,)
+    assert source.design.inputs[0].filled == 1  # a row of weight 0 does not count
 
 
 def test_nothing_left() -> None:
@@ -247,12 +249,13 @@ def test_masked_values_are_missing() -> None:
     assert target.tolist() == [0, 1, 3, 4]
 
 
-def test_prediction_block() -> None:
+def test_prediction_rows() -> None:
     design = Design.numbers(["a", "b"])
-    block = prediction_block(X.astype(int), design)
-    assert block.y is None
-    assert np.array_equal(block.X, X)
-    assert prediction_block(X[:0], design).rows == 0
+    rows = prediction_rows(X.astype(int), design)
+    assert np.array_equal(rows.X, X)
+    assert rows.filled == {}
+    assert rows.place(3) == "row 4"
+    assert prediction_rows(X[:0], design).X.shape == (0, 2)
     for data, said in (
         (X[:, :1], "X has 1 columns, but the model was fitted on 2"),
         (Y, "two dimensions"),
@@ -261,23 +264,24 @@ def test_prediction_block() -> None:
         (np.where(X == 7, -np.inf, X), "Column 'b' is infinite in row 4"),
     ):
         with pytest.raises(InputError, match=said):
-            prediction_block(data, design)
+            prediction_rows(data, design)
 
 
-def test_prediction_block_with_gaps() -> None:
+def test_prediction_rows_with_gaps() -> None:
     holes = np.where(X == 7, np.nan, X)
-    dropped = prediction_block(holes, Design.numbers(["a", "b"], "drop"))
+    dropped = prediction_rows(holes, Design.numbers(["a", "b"], "drop"))
     assert np.isnan(dropped.X[3]).all()
     assert np.array_equal(np.delete(dropped.X, 3, axis=0), np.delete(X, 3, axis=0))
-    filled = prediction_block(holes, Design((Feature("a", None, (-1.0,)), Feature("b", None, (-2.0,))), "mean"))
+    filled = prediction_rows(holes, Design((Feature("a", None, (-1.0,)), Feature("b", None, (-2.0,))), "mean"))
     assert filled.X[3].tolist() == [6, -2]
+    assert {name: np.flatnonzero(mask).tolist() for name, mask in filled.filled.items()} == {"b": [3]}
     with pytest.raises(InputError, match="infinite"):
-        prediction_block(np.where(X == 7, np.inf, holes), Design.numbers(["a", "b"], "drop"))
+        prediction_rows(np.where(X == 7, np.inf, holes), Design.numbers(["a", "b"], "drop"))
 
 
 def test_an_array_cannot_name_categories() -> None:
     with pytest.raises(InputError, match="categories among its features"):
-        prediction_block(X, Design((Feature("a", ("p", "q")), Feature("b"))))
+        prediction_rows(X, Design((Feature("a", ("p", "q")), Feature("b"))))
 
 
 def test_as_float_and_as_vector() -> None:

@@ -12,7 +12,7 @@ from linnet.design import Design, Feature, check_missing
 
 PENGUINS = Design(
     (
-        Feature("mass", fill=(4201.5,)),
+        Feature("mass", fill=(4201.5,), filled=2),
         Feature("species", ("Adelie", "Chinstrap", "Gentoo"), fill=(0.2, 0.36)),
         Feature("planet", ("Earth",), fill=()),
     ),
@@ -95,6 +95,11 @@ def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
         changed(("inputs", 0, "fill"), ["1"]),
         changed(("inputs", 0, "fill"), [1.0, 2.0]),
         changed(("inputs", 0, "fill"), []),
+        changed(("inputs", 0, "fill"), None),
+        changed(("inputs", 0, "filled"), -1),
+        changed(("inputs", 0, "filled"), 1.0),
+        changed(("inputs", 0, "filled"), True),
+        changed(("inputs", 2, "filled"), 1),
         changed(("inputs", 1, "levels"), "Adelie"),
         changed(("inputs", 1, "levels"), ["Gentoo", "Adelie", "Chinstrap"]),
         changed(("inputs", 1, "levels"), ["Adelie", "Adelie", "Gentoo"]),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -155,9 +157,65 @@ def test_missing_values(table: tuple[Floats, Floats], missing: Any) -> None:
     assert (fit.n, fit.n_dropped) == (N - len(gone), len(gone))
     np.testing.assert_allclose(fit.weights, want.weights, rtol=1e-12)
     np.testing.assert_allclose(fit.std_errors, want.std_errors, rtol=1e-12)
-    predicted = fit.predict(X[:10], interval=0.9)
-    assert np.isnan(predicted[[3, 8]]).all() == (missing == "drop")
+    assert fit.n_filled == ({"x1": 1, "x2": 1, "x3": 1} if missing == "mean" else {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that values were filled
+        predicted = fit.predict(X[:10], interval=0.9)
+    assert np.isnan(predicted[[3, 8], 1:]).all()
+    assert np.isnan(predicted[[3, 8], 0]).all() == (missing == "drop")
     assert np.isfinite(np.delete(predicted, [3, 8], 0)).all()
+
+
+@pytest.mark.parametrize("form", ["array", "frame", "csv"])
+@pytest.mark.parametrize("settings", [{}, {"solver": "sgd"}, {"loss": "huber"}, {"errors": "none"}], ids=str)
+def test_what_was_filled_is_told(tmp_path: Path, form: str, settings: dict[str, Any]) -> None:
+    """Of each column in use, once, however often the rows are read; not of rows that are not used."""
+    rng = np.random.default_rng(8)
+    names = ["x1", "x2", "x3"]
+    X = rng.standard_normal((200, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(200)
+    X[:120, 0] = X[7, 2] = np.nan
+    y[:5] = np.nan
+    weight = np.where(np.arange(200) < 10, 0.0, 1.0)
+    weight[199] = 2.0
+    data: Any = pd.DataFrame(X, columns=names).assign(y=y, w=weight)
+    if form == "csv":
+        data.to_csv(tmp_path / "t.csv", index=False)
+        data = tmp_path / "t.csv"
+    how = {"missing": "mean", **settings}
+    fit = linnet.fit(X, y, weight=weight, **how) if form == "array" else linnet.fit(data, "y", weight="w", **how)
+    assert fit.n_filled == {"x1": 110}  # the gap of x3 is in a row of weight 0
+    assert fit.n_dropped == 5
+    assert fit.to_dict()["n_filled"] == {"x1": 110}
+    assert "190 rows, 5 dropped for missing values, 110 missing values filled with" in str(fit)
+    taker = "the fit takes" if "errors" in settings else "standard errors take"
+    assert f"110 values of `x1` were filled with its mean: {taker} them as observed" in fit.notes
+
+
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+def test_where_nothing_was_filled_nothing_is_told(table: tuple[Floats, Floats], missing: Any) -> None:
+    fit = linnet.fit(*table, missing=missing)
+    assert fit.n_filled == {}
+    assert fit.notes == ()
+    assert "filled" not in str(fit)
+
+
+def test_what_was_filled_in_many_columns_stays_short() -> None:
+    X = np.random.default_rng(9).standard_normal((50, 8))
+    np.fill_diagonal(X, np.nan)
+    X[20:22, 1] = np.nan
+    fit = linnet.fit(X, np.arange(50.0), missing="mean")
+    (note,) = fit.notes
+    assert note == (
+        "1 value of `x1`, 3 values of `x2`, 1 value of `x3`, 1 value of `x4`, 1 value of `x5` and 3 of 3 more columns "
+        "were filled with the column's mean: standard errors take them as observed"
+    )
+
+
+def test_predictions_hold_for_rows_that_keep_the_dependency(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    fit = linnet.fit(np.column_stack([X, X[:, 0]]), y)
+    assert "predictions hold for rows that keep the dependency" in fit.status.text
 
 
 def test_progress_changes_nothing(table: tuple[Floats, Floats], capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,6 +360,7 @@ SAVED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.* a value, for which")
 @pytest.mark.parametrize("name", [*SAVED, "deficient", "perfect", "saturated", "1e300", "constant target", "one row"])
 def test_saved_and_loaded(table: tuple[Floats, Floats], name: str, tmp_path: Path) -> None:
     X, y = table

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from helpers import example
 from linnet import model_file
 from linnet.block import InputError
+from linnet.dependencies import Dependencies
 from linnet.design import Design, Feature
 from linnet.fits import Fits
 from linnet.fitted import Fit
@@ -34,6 +35,8 @@ def same(a: Any, b: Any) -> bool:
         return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
     if isinstance(a, Uncertainty):
         return isinstance(b, Uncertainty) and same(a.sd, b.sd) and same(a.correlation, b.correlation)
+    if isinstance(a, Dependencies):
+        return isinstance(b, Dependencies) and same(vars(a), vars(b))
     if isinstance(a, float):
         return type(b) is float and a.hex() == b.hex()
     if isinstance(a, tuple):
@@ -274,7 +277,7 @@ def test_a_pickle_is_refused_and_not_run(path: Path) -> None:
 
 
 def test_a_newer_version_asks_for_an_upgrade(path: Path, document: dict[str, Any]) -> None:
-    document["version"] = 2
+    document["version"] = model_file.VERSION + 1
     document["fit"] = {"unheard of": 1}
     path.write_text(mended(document))
     with pytest.raises(InputError, match=r"newer Linnet .*upgrade"):
@@ -307,6 +310,11 @@ LIES: list[tuple[str, Any]] = [
     ("names", "x1"),
     ("names", [1, 2]),
     ("names", ["x2", "x1"]),
+    ("mean_weight", 0.0),
+    ("mean_weight", 1),
+    ("dependencies", []),
+    ("dependencies", {"columns": [2], "others": [0], "coefficients": [[1.0]]}),
+    ("design", None),
     ("weights", ["nan", 1.0]),
     ("weights", ["inf", 1.0]),
     ("weights", [1.0]),
@@ -426,7 +434,7 @@ def test_every_field_of_several_fits_is_checked(path: Path) -> None:
     path.write_text(mended(document))
     with pytest.raises(InputError, match="outermost"):
         load(path)
-    path.write_text(mended({**json.loads(text), "version": 2}))
+    path.write_text(mended({**json.loads(text), "version": model_file.VERSION + 1}))
     with pytest.raises(InputError, match=r"newer Linnet .*upgrade"):
         load(path)
     document = json.loads(text)
@@ -449,7 +457,9 @@ def test_unknown_and_missing_fields_are_refused(path: Path, document: dict[str, 
     path.write_text(mended({**document, "fit": []}))
     with pytest.raises(InputError, match="not an object"):
         load(path)
-    path.write_text(path.read_text().replace('"version": 1', '"version": 1, "version": 1'))
+    save(example(2), path)
+    once = f'"version": {model_file.VERSION}'
+    path.write_text(path.read_text().replace(once, f"{once}, {once}"))
     with pytest.raises(InputError):
         load(path)
 

@@ -228,6 +228,7 @@ class TestMissing:
         X, y, _ = gathered(source)
         assert source.dropped == 2  # no target, no weight
         assert y.tolist() == [1, 2, 3]
+        assert [feature.filled for feature in source.design.inputs] == [1, 1]
         mean_a, share_v = (1 * 1 + 2 * 3) / 3, 1 / 2
         np.testing.assert_allclose(X, np.array([[1, 0], [mean_a, 1], [3, share_v]]), rtol=1e-15)
         gap = GAPS[["a", "k"]].iloc[[1, 2]]
@@ -238,6 +239,7 @@ def test_weighted_means_do_not_overflow() -> None:
     table = pa.table({"x": [1.7e308, 1.7e308, None, -1e300], "y": [1.0] * 4, "w": [1.0, 1.0, 1.0, 0.0]})
     (feature,) = open_source(table, "y", weight="w", missing="mean").design.inputs
     assert feature.fill == (1.7e308,)
+    assert feature.filled == 1
 
 
 def test_no_row_left_says_why() -> None:

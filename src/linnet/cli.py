@@ -8,9 +8,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -206,46 +206,42 @@ def predict(
             "--out", "-o", metavar="FILE", help="Write to this file (.csv or .parquet); by default to stdout, as CSV."
         ),
     ] = None,
-    interval: Annotated[
-        float | None,
-        typer.Option(
-            "--interval", metavar="NUMBER", help="Add the columns low and high, an interval of this level (0.95, say)."
-        ),
-    ] = None,
-    kind: Annotated[
-        Literal["prediction", "confidence"],
-        typer.Option("--kind", help="What the interval is for: one new observation, or its expected value."),
-    ] = "prediction",
+    interval: options.Interval = None,
+    kind: options.Kind = "prediction",
     quiet: options.Quiet = False,
 ) -> None:
     """Predict the target for rows of other data.
 
-    The rows come out in the order in which they went in; of a model of several fits with one column for each.
+    The rows come out in the order in which they went in; of a model of several fits with one column for each. A row in
+    which a missing value was filled, or that leaves a dependency which all fitted rows keep, has a prediction but no
+    interval; stderr tells how many there are.
     """
     from linnet.atomic import check_output, column_writer, csv_writer
     from linnet.fitted import Fit
     from linnet.model_file import load
+    from linnet.prediction import Predictor
     from linnet.progress import watch
     from linnet.solvers.solver import Step
-    from linnet.sources import prediction_blocks
 
     if out is not None:
         check_output(out, (".csv", ".parquet"))
     if interval is not None:
         options.check_level(interval)
     loaded = load(model)
-    fits = {"prediction": loaded} if isinstance(loaded, Fit) else _columns(loaded)
     if interval is not None and not isinstance(loaded, Fit):
         raise InputError("--interval is for a model of one fit: leave it out, or save each fit by itself.")
-    names = [*fits] if interval is None else ["prediction", "low", "high"]
-    blocks = prediction_blocks(data, next(iter(fits.values())).design)
-    first = next(blocks, None)  # so that what cannot be read at all is refused before anything is written
+    fits, names = ([loaded], ["prediction"]) if isinstance(loaded, Fit) else (list(loaded), _columns(loaded))
+    names += [] if interval is None else ["low", "high"]
+    predictor = Predictor(fits, interval, kind)
+    blocks = predictor.blocks(data)
+    start = list(islice(blocks, 1))  # so that what cannot be read at all is refused before anything is written
 
     def steps(write: Callable[[Sequence[Float64s]], None]) -> Iterator[Step]:
-        for i, block in enumerate(chain([] if first is None else [first], blocks)):
-            rows = [fit.predict_rows(block.X, interval, kind) for fit in fits.values()]
-            write(rows if interval is None else list(rows[0].T))
-            yield Step(epoch=1, step=i + 1, rows=block.start + block.rows)
+        rows = 0
+        for count, predicted in enumerate(chain(start, blocks), 1):
+            write(list(predicted.T))
+            rows += len(predicted)
+            yield Step(epoch=1, step=count, rows=rows)
 
     try:
         with column_writer(out, names) if out is not None else csv_writer(sys.stdout.buffer, names) as write:
@@ -253,6 +249,8 @@ def predict(
                 pass
     except BrokenPipeError:  # whoever reads stdout has seen enough
         mute_stdout()
+    for text in predictor.remarks():
+        remark(f"Note: {text}.", quiet)
 
 
 @app.command(epilog="\b\nExample:\n  linnet show price.json")
@@ -342,9 +340,9 @@ def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> No
         say(render(result, level) if isinstance(result, Fit) else str(result))
 
 
-def _columns(fits: Fits) -> dict[str, Fit]:
-    """The fits by the names of the columns that their predictions go to."""
-    return {f"prediction_{label.replace(' ', '_')}": fit for label, fit in zip(fits.labels, fits, strict=True)}
+def _columns(fits: Fits) -> list[str]:
+    """The columns that their predictions go to."""
+    return [f"prediction_{label.replace(' ', '_')}" for label in fits.labels]
 
 
 def _check_outputs(save: str | None, plot: str | None, *, learned: bool = False, **others: str | None) -> None:

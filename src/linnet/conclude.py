@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from linnet.block import Float64s
+from linnet.dependencies import Dependencies
 from linnet.design import Design
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty, f_upper
@@ -20,6 +21,7 @@ from linnet.solvers.exact import Exact
 from linnet.solvers.solver import Step
 from linnet.solvers.survey import CLOSE
 from linnet.status import Status
+from linnet.text import plural
 
 if TYPE_CHECKING:
     from linnet.sandwich import Assessment
@@ -69,7 +71,7 @@ def conclude(
     if judged is not None and squared and errors == "classical":
         uncertainty = judged.uncertainty
     if survey is not None:
-        n, centre, scale = survey.n, survey.centre, survey.scale
+        n, total, centre, scale = survey.n, survey.total, survey.centre, survey.scale
         df = solution.df_residual if solution is not None else max(float(n - d - objective.intercept), 0.0)
         assert last.squares is not None
         spread = float(scale[-1])
@@ -78,7 +80,7 @@ def conclude(
         centre_value = last.bias + float(centre[:-1] @ last.weights)
     else:
         assert solution is not None
-        n, centre, scale = solution.equations.n, solution.centre, solution.scale
+        n, total, centre, scale = solution.equations.n, solution.equations.total, solution.centre, solution.scale
         df, unexplained, residual_sd = solution.df_residual, solution.unexplained, solution.residual_sd
         centre_value = float(centre[-1])
     r2 = 1.0 - unexplained
@@ -102,6 +104,7 @@ def conclude(
         target_scale=float(scale[-1]),
         n=n,
         n_dropped=n_dropped,
+        mean_weight=total / n,
         df_residual=float(df),
         objective=last.objective,
         gap=math.nan if last.gap is None else last.gap,
@@ -113,8 +116,10 @@ def conclude(
         f_statistic=f,
         f_p_value=f_upper(f, rank, df),
         condition=math.nan if solution is None else solution.condition,
+        dependencies=None if solution is None else Dependencies.of(solution.dependencies),
         status=last.status or _status(last, solution),
         notes=(
+            *_filled(design, uncertainty),
             *_notes(judged, design.names, objective),
             *(assessment.notes if assessment is not None else ()),
             *(_bend(objective.loss, assessment.robust_scale) if assessment is not None else ()),
@@ -213,6 +218,23 @@ def _status(last: Step, solution: Solution | None) -> Status:
     if not solution.df_residual > 0:
         return Status.SATURATED
     return Status.PERFECT if solution.residual == 0 else Status.SOLVED
+
+
+def _filled(design: Design, uncertainty: Uncertainty | None) -> Iterator[str]:
+    """That missing values were filled, which nothing else shows."""
+    each = []
+    if design.missing == "mean":
+        each = [(feature.filled, f"`{feature.column}`") for feature in design.inputs if feature.filled]
+    if not each:
+        return
+    shown = [f"{count:,} {plural('value', count)} of {name}" for count, name in each[:SHOWN]]
+    if more := each[SHOWN:]:
+        shown.append(f"{sum(count for count, _ in more):,} of {len(more):,} more {plural('column', len(more))}")
+    listed = ", ".join(shown[:-1]) + (" and " if len(shown) > 1 else "") + shown[-1]
+    filled = "was" if sum(count for count, _ in each) == 1 else "were"
+    means = "its mean" if len(each) == 1 else "the column's mean"
+    taker = "the fit takes" if uncertainty is None else "standard errors take"
+    yield f"{listed} {filled} filled with {means}: {taker} {'it' if filled == 'was' else 'them'} as observed"
 
 
 def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objective) -> Iterator[str]:

@@ -23,11 +23,13 @@ class Feature:
             is the reference, each of the others becomes an indicator, so a single level becomes no feature at all.
         fill: what stands in for a missing value, one number per feature of this column; None where rows with missing
             values are refused or dropped.
+        filled: how many values it stands in for in the rows that were fitted (those of weight 0 not counted).
     """
 
     column: str
     levels: tuple[str, ...] | None = None
     fill: tuple[float, ...] | None = None
+    filled: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,6 +76,7 @@ class Design:
                     "column": feature.column,
                     "levels": None if feature.levels is None else list(feature.levels),
                     "fill": None if feature.fill is None else list(feature.fill),
+                    "filled": feature.filled,
                 }
                 for feature in self.inputs
             ],
@@ -113,8 +116,8 @@ def check_missing(missing: str) -> Missing:
 
 def _feature(record: object) -> Feature:
     """One checked Feature."""
-    fields = _fields(record, {"column", "levels", "fill"}, "a feature of the design")
-    column, levels, fill = fields["column"], fields["levels"], fields["fill"]
+    fields = _fields(record, {"column", "levels", "fill", "filled"}, "a feature of the design")
+    column, levels, fill, filled = (fields[key] for key in ("column", "levels", "fill", "filled"))
     _require(isinstance(column, str), "a feature's column is not a name")
     if levels is not None:
         _require(isinstance(levels, list) and all(isinstance(v, str) for v in levels), "levels are not a list of texts")
@@ -125,7 +128,8 @@ def _feature(record: object) -> Feature:
             isinstance(fill, list) and all(finite(v) is not None for v in fill), "fill is not a list of finite numbers"
         )
         fill = tuple(float(v) for v in fill)
-    feature = Feature(column, levels, fill)
+    _require(type(filled) is int and (filled == 0 or (filled > 0 and bool(fill))), "filled is not a number of values")
+    feature = Feature(column, levels, fill, filled)
     _require(fill is None or len(fill) == feature.width, "fill does not match the number of features")
     return feature
 

@@ -119,15 +119,15 @@ class Fits:
             data: an array with the same features, or a table or files with the same columns (the target is not needed).
 
         Returns:
-            Shape (n, k). NaN for a row with a missing value if the fits dropped such rows.
+            Shape (n, k). NaN for a row with a missing value if the fits dropped such rows. A warning counts the rows of
+            which not all is known (see Fit.predict).
 
         Raises:
             InputError: columns, levels or values that these fits cannot predict from.
         """
-        from linnet.sources import prediction_blocks
+        from linnet.prediction import Predictor
 
-        parts = [self.predict_rows(block.X) for block in prediction_blocks(data, self.fits[0].design)]
-        return np.concatenate(parts) if parts else np.empty((0, len(self)))
+        return Predictor(self.fits).all(data)
 
     def predict_rows(self, X: NDArray[np.floating[Any]]) -> Float64s:
         """`predict` for features (n, d) that are already encoded."""

@@ -74,7 +74,7 @@ def _header(fits: Fits) -> list[str]:
     said = [f"{fit.loss} loss" for fit in fits]
     told = said[:1] if len(set(said)) == 1 else [f"{len(fits)} losses"]
     told += [part for part in method(first) if all(part in method(other) for other in others)]
-    return [shorten(f"Linear regression of {fits.target}", WIDTH), rows_used(first), *wrap(" · ".join(told))]
+    return [shorten(f"Linear regression of {fits.target}", WIDTH), *wrap(rows_used(first)), *wrap(" · ".join(told))]
 
 
 def _blocks(fits: Fits) -> Iterator[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
+from linnet.dependencies import Dependencies
 from linnet.design import Design
 from linnet.inference import Uncertainty, t_quantile, t_two_sided
 from linnet.status import Status
@@ -38,6 +40,7 @@ class Fit:
         target_scale: that of the target.
         n: rows used (those with weight 0 not counted).
         n_dropped: rows left out because a value was missing.
+        mean_weight: mean weight of the rows used; 1 without weights.
         df_residual: degrees of freedom left for the residuals.
         objective: the Objective at these weights.
         gap: by how much at most it lies above its minimum, relative to that, apart from what rounding of weights and
@@ -52,6 +55,7 @@ class Fit:
         f_statistic: for the hypothesis that every weight is 0; NaN where not defined.
         f_p_value: its p value.
         condition: condition number of the standardised design; infinite when rank deficient.
+        dependencies: which columns others reproduce in all rows used; None where none do, or where it is not known.
         status: how the run ended, with cause and remedy.
         notes: sentences a reader must know, such as which columns are not separately identifiable.
         solver: name of the Solver.
@@ -82,6 +86,7 @@ class Fit:
     target_scale: float
     n: int
     n_dropped: int
+    mean_weight: float
     df_residual: float
     objective: float
     gap: float
@@ -93,6 +98,7 @@ class Fit:
     f_statistic: float
     f_p_value: float
     condition: float
+    dependencies: Dependencies | None
     status: Status
     notes: tuple[str, ...]
     solver: str
@@ -106,6 +112,11 @@ class Fit:
     errors: str
     l2: float
     design: Design
+
+    @property
+    def n_filled(self) -> dict[str, int]:
+        """How many missing values of the rows used were filled with their column's mean, by column, where any were."""
+        return {feature.column: feature.filled for feature in self.design.inputs if feature.filled}
 
     @property
     def std_errors(self) -> Float64s:
@@ -178,17 +189,23 @@ class Fit:
             kind: "prediction" for where one new observation will lie (squared loss only), "confidence" for where its
                 expected value lies, or with another loss its median or quantile.
 
+        A new observation is taken to have the mean weight of the rows fitted, so that the overall size of weights does
+        not matter: one of weight w has the residual variance residual_sd²/w. Without weights all have that of 1.
+
+        Not all is known of a row in which the column's mean stands in for a missing value, and of one that leaves a
+        dependency that all fitted rows keep (see Dependencies). A warning counts such rows and names the first.
+
         Returns:
             Shape (n,), or (n, 3) holding prediction, low and high. NaN for a row with a missing value if the fit
-            dropped such rows.
+            dropped such rows; NaN for low and high where not all is known.
 
         Raises:
             InputError: columns, levels or values that this fit cannot predict from, or an interval it cannot give.
         """
-        from linnet.sources import prediction_blocks
+        from linnet.prediction import Predictor
 
-        parts = [self.predict_rows(block.X, interval, kind) for block in prediction_blocks(data, self.design)]
-        return np.concatenate(parts) if parts else self.predict_rows(np.empty((0, len(self.names))), interval, kind)
+        predicted = Predictor([self], interval, kind).all(data)
+        return predicted[:, 0] if interval is None else predicted
 
     def predict_rows(
         self,
@@ -196,7 +213,7 @@ class Fit:
         interval: float | None = None,
         kind: Literal["prediction", "confidence"] = "prediction",
     ) -> Float64s:
-        """`predict` for features (n, d) that are already encoded."""
+        """`predict` for features (n, d) that are already encoded, without a warning."""
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float64's range a prediction is infinite or NaN
             offsets = X.astype(np.float64) - self.centre
             value = np.asarray(offsets @ self.weights + self.centre_value, dtype=np.float64)
@@ -219,8 +236,16 @@ class Fit:
         with np.errstate(over="ignore", invalid="ignore"):
             sd = self.uncertainty.prediction_sd(offsets)
             if kind == "prediction":
-                sd = np.hypot(sd, self.residual_sd)
+                sd = np.hypot(sd, self.residual_sd / math.sqrt(self.mean_weight))
+            if self.dependencies is not None:
+                sd[self.leaves(X)] = np.nan
             return np.column_stack([value, value - half * sd, value + half * sd])
+
+    def leaves(self, X: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        """Which rows of features (n, d) leave a dependency that all fitted rows keep, (n,)."""
+        if self.dependencies is None:
+            return np.zeros(len(X), np.bool_)
+        return self.dependencies.left(X, self.centre, self.scale)
 
     def plot(self, data: Any = None, target: Any = None) -> Figure:
         """Draw it: points, line and band for one feature; standardised weights with their intervals for several.

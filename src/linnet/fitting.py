@@ -132,7 +132,8 @@ def fit(
             instance of Solver; "auto" takes the one that finds the loss's optimum.
         intercept: whether to fit a bias.
         l2: ridge penalty (see Objective).
-        missing: "error" refuses missing values, "drop" leaves their rows out, "mean" fills features with their mean.
+        missing: "error" refuses missing values, "drop" leaves their rows out, "mean" fills features with their mean,
+            which standard errors take as observed; the Fit says how many.
         errors: standard errors. Squared loss: "classical", "hc0" to "hc3" (robust to unequal variances). Absolute and
             quantile loss: "nid" (whatever the spread of the residuals does), "iid" (when it is the same everywhere).
             Huber loss: "sandwich", "iid". All of them: "bootstrap", "none". "auto" is the first named of each;

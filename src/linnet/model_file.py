@@ -2,11 +2,11 @@
 
 A file is one object:
 
-    {"format": "linnet-fit", "version": 1, "linnet": "0.1.0", "sha256": "…", "fit": {…}}
+    {"format": "linnet-fit", "version": 2, "linnet": "0.1.0", "sha256": "…", "fit": {…}}
 
 or, of Fits side by side,
 
-    {"format": "linnet-fits", "version": 1, "linnet": "0.1.0", "sha256": "…", "labels": […], "notes": […], "fits": […]}
+    {"format": "linnet-fits", "version": 2, "linnet": "0.1.0", "sha256": "…", "labels": […], "notes": […], "fits": […]}
 
 The checksum is that of the object without it, as compact JSON with sorted keys. Numbers are written so that they read
 back bit for bit; those that JSON has no name for are the strings "nan", "inf" and "-inf". Of the correlation matrix
@@ -27,6 +27,7 @@ import numpy as np
 
 from linnet.atomic import Paths, replacing
 from linnet.block import Float64s, InputError
+from linnet.dependencies import Dependencies
 from linnet.design import Design
 from linnet.inference import Uncertainty
 from linnet.status import Status
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind")
 FORMAT, SEVERAL = "linnet-fit", "linnet-fits"
-VERSION = 1
+VERSION = 2
 LARGEST = 2**30  # bytes; a model of some 9,000 features
 
 
@@ -194,7 +195,7 @@ def _values(fit: Fit) -> dict[str, Any]:
 def _value(value: Any) -> Any:
     if isinstance(value, Status):
         return value.name
-    if isinstance(value, Design):
+    if isinstance(value, Design | Dependencies):
         return value.to_dict()
     if isinstance(value, Uncertainty):
         lower = value.correlation[np.tril_indices(value.sd.size)]
@@ -349,12 +350,6 @@ def _history(name: str, value: Any, d: int) -> tuple[dict[str, float], ...]:  # 
     return tuple({key: item if type(item) is int else _number(name, item) for key, item in r.items()} for r in value)
 
 
-def _design(name: str, value: Any, d: int) -> Design:  # noqa: ARG001
-    if not isinstance(value, dict):
-        raise _wrong(name, "an object")
-    return Design.from_dict(value)
-
-
 _any_finite = _real(-math.inf)
 _not_negative = _real(0.0)
 _statistic = _real(-math.inf, nan=True, inf=True)
@@ -372,6 +367,7 @@ _READERS: dict[str, Callable[..., Any]] = {
     "target_scale": _not_negative,
     "n": _count,
     "n_dropped": _count,
+    "mean_weight": _real(math.ulp(0.0)),
     "df_residual": _any_finite,
     "objective": _real(-math.inf, inf=True),
     "gap": _real(-math.inf, nan=True, inf=True),
@@ -383,6 +379,7 @@ _READERS: dict[str, Callable[..., Any]] = {
     "f_statistic": _statistic,
     "f_p_value": _real(0.0, nan=True, high=1.0),
     "condition": _real(0.0, nan=True, inf=True),
+    "dependencies": lambda _, value, d: None if value is None else Dependencies.from_dict(value, d),
     "status": _status,
     "notes": _texts,
     "solver": _string,
@@ -395,5 +392,5 @@ _READERS: dict[str, Callable[..., Any]] = {
     "loss": _string,
     "errors": _string,
     "l2": _not_negative,
-    "design": _design,
+    "design": lambda _, value, d: Design.from_dict(value),  # noqa: ARG005
 }

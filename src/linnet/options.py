@@ -182,6 +182,20 @@ Level = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")]
+Interval = Annotated[
+    float | None,
+    typer.Option(
+        "--interval", metavar="NUMBER", help="Add the columns low and high, an interval of this level (0.95, say)."
+    ),
+]
+Kind = Annotated[
+    Literal["prediction", "confidence"],
+    typer.Option(
+        "--kind",
+        help="What the interval is for: one new observation, taken to have the mean weight of the rows fitted, or its "
+        "expected value.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no remarks on stderr.")]
 Save = Annotated[str | None, typer.Option("--save", metavar="FILE", help="Write the model to this file (JSON).")]
 Figure = Annotated[

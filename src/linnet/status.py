@@ -12,7 +12,8 @@ class Status(Enum):
     PERFECT = "solved: the features reproduce the target exactly, so nothing is left to estimate errors from"
     RANK_DEFICIENT = (
         "solved, but not every weight can be told from the others: the smallest standardised weights are shown; "
-        "predictions hold. Drop a column named below, or add rows that tell them apart"
+        "predictions hold for rows that keep the dependency. Drop a column named below, or add rows that tell them "
+        "apart"
     )
     SATURATED = (
         "solved, but there are no more rows than weights: nothing is left to estimate errors from. "
@@ -39,8 +40,8 @@ class Status(Enum):
     )
     PREDICTS = (
         "learned: predictions agree with the exact ones, to 5 % of their standard errors or as far as rounding lets "
-        "them. Not every weight can be told from the others: drop a column named below, or add rows that tell them "
-        "apart"
+        "them, for rows that keep the dependency: not every weight can be told from the others. Drop a column named "
+        "below, or add rows that tell them apart"
     )
     STEADY = (
         "learned: the weights have come to rest. They moved by less than 5 % of a least-squares standard error over "

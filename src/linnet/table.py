@@ -85,6 +85,8 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "intercept": fit.intercept,
         "n": fit.n,
         "n_dropped": fit.n_dropped,
+        "n_filled": fit.n_filled,
+        "mean_weight": fit.mean_weight,
         "df_residual": fit.df_residual,
         "r2": fit.r2,
         "adjusted_r2": fit.adjusted_r2,
@@ -127,16 +129,20 @@ def _header(fit: Fit) -> list[str]:
     shape = ", ".join(f"{key} {_said(value)}" for key, value in known.items())
     return [
         shorten(f"Linear regression of {fit.target}", WIDTH),
-        rows_used(fit),
+        *wrap(rows_used(fit)),
         *wrap(" · ".join([f"{fit.loss} loss" + (f" ({shape})" if shape else ""), *method(fit)])),
         *(wrap(_learning(fit)) if "lr" in fit.settings else []),
     ]
 
 
 def rows_used(fit: Fit) -> str:
-    """How many rows were used, and how many were not."""
-    rows = f"{fit.n:,} {plural('row', fit.n)}"
-    return rows + f", {fit.n_dropped:,} dropped for missing values" if fit.n_dropped else rows
+    """How many rows were used, how many were not, and how many values in them were not observed."""
+    said = [f"{fit.n:,} {plural('row', fit.n)}"]
+    if fit.n_dropped:
+        said.append(f"{fit.n_dropped:,} dropped for missing values")
+    if filled := sum(fit.n_filled.values()):
+        said.append(f"{filled:,} missing {plural('value', filled)} filled with the column's mean")
+    return ", ".join(said)
 
 
 def method(fit: Fit) -> list[str]:

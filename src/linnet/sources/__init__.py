@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linnet.block import Block, InputError
+from linnet.block import InputError
 from linnet.design import Design, check_missing
-from linnet.sources.arrays import ArraySource, prediction_block
+from linnet.sources.arrays import ArraySource, prediction_rows
 
 if TYPE_CHECKING:
-    from linnet.sources.source import Source
+    from linnet.sources.source import NewRows, Source
     from linnet.sources.tables import Table
 
 
@@ -54,8 +54,8 @@ def open_source(
     return table_source(table, target, features, weight, known)
 
 
-def prediction_blocks(data: Any, design: Design) -> Iterator[Block]:
-    """The rows of an array, a data frame, a table or files as Blocks to predict from: all rows, in order, y=None.
+def prediction_blocks(data: Any, design: Design) -> Iterator[NewRows]:
+    """The rows of an array, a data frame, a table or files to predict from: all rows, in order.
 
     A row in which a value is missing is refused, NaN throughout or filled, as `design.missing` says.
 
@@ -64,7 +64,7 @@ def prediction_blocks(data: Any, design: Design) -> Iterator[Block]:
     """
     table = _table(data)
     if table is None:
-        yield prediction_block(data, design)
+        yield prediction_rows(data, design)
         return
     if design.from_array:
         raise InputError(

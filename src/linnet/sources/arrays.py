@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s, Floats, InputError, check_weight
 from linnet.design import Design, Missing
-from linnet.sources.source import Source
+from linnet.sources.source import NewRows, Source, numbered
 
 BLOCK_VALUES = 1 << 26
 """Numbers in a block when it is only a view: large enough for threads to share, small enough to show progress."""
@@ -55,7 +55,7 @@ class ArraySource(Source):
         self._y = as_vector(y, target, rows)
         self._weight = None if weight is None else as_vector(weight, "weight", rows).astype(np.float64)
         if self._weight is not None:
-            check_weight(self._weight, lambda row: f"row {row + 1:,}")
+            check_weight(self._weight, numbered)
         self.rows = rows
         self.target = target
         self._latest: tuple[int, NDArray[np.intp] | None] = (0, None)
@@ -101,8 +101,8 @@ class ArraySource(Source):
         return f"row {(row if kept is None else start + int(kept[row - start])) + 1:,}"
 
 
-def prediction_block(data: Any, design: Design) -> Block:
-    """An array as a Block to predict from, y=None, with missing values treated as `design.missing` says.
+def prediction_rows(data: Any, design: Design) -> NewRows:
+    """An array as rows to predict from, with missing values treated as `design.missing` says.
 
     Raises:
         InputError: the width does not match, the fit has categories, or a value is missing or infinite.
@@ -116,15 +116,19 @@ def prediction_block(data: Any, design: Design) -> Block:
         )
     if X.shape[1] != d:
         raise InputError(f"X has {X.shape[1]} columns, but the model was fitted on {d}: give the same ones.")
-    values = filled(as_float(X), design)
-    block = Block(values)
+    given = as_float(X)
+    values = filled(given, design)
+    rows = NewRows(values)
+    if values is not given:
+        absent = np.isnan(given)
+        rows = NewRows(values, {name: absent[:, j] for j, name in enumerate(design.names) if absent[:, j].any()})
     if design.missing == "drop":
         absent = np.isnan(values)
         if absent.any():
-            block = Block(np.where(absent.any(axis=1, keepdims=True), np.nan, values))
+            rows = NewRows(np.where(absent.any(axis=1, keepdims=True), np.nan, values))
         values = np.where(absent, 0.0, values)
-    Block(values).check(design.names, "", lambda row: f"row {row + 1:,}")
-    return block
+    Block(values).check(design.names, "", numbered)
+    return rows
 
 
 def as_matrix(data: Any, what: str) -> NDArray[Any]:
@@ -219,6 +223,7 @@ def _with_means(design: Design, X: NDArray[Any], y: NDArray[Any], weight: Float6
         raise InputError(f"Column {design.names[int(np.argmin(total != 0))]!r} has no value in any row: leave it out.")
     with np.errstate(invalid="ignore"):  # infinities are refused by whoever sums the rows
         means = (np.where(there, values, 0.0) * (w / total)).sum(axis=0)
-    return replace(
-        design, inputs=tuple(replace(f, fill=(float(m),)) for f, m in zip(design.inputs, means, strict=True))
-    )
+    used = ~np.isnan(as_float(y)) & (weight is None or weight > 0)
+    absent = np.count_nonzero(used) - np.count_nonzero(w, axis=0)
+    each = zip(design.inputs, means, absent, strict=True)
+    return replace(design, inputs=tuple(replace(f, fill=(float(m),), filled=int(count)) for f, m, count in each))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from linnet.block import Block
+import numpy as np
+from numpy.typing import NDArray
+
+from linnet.block import Block, Floats
 from linnet.design import Design
 
 
@@ -45,3 +49,23 @@ class Source(ABC):
     def where(self, row: int) -> str:
         """How a message names a row of the latest block, numbered from 0 as `Block.start` numbers it."""
         return f"row {row + 1:,}"
+
+
+def numbered(row: int) -> str:
+    """How a message names a row, counted from 0, where there is no more to say: `row 17`."""
+    return f"row {row + 1:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """Some rows to predict from.
+
+    Attributes:
+        X: features, shape (rows, features), a row NaN throughout where the fit dropped such rows.
+        filled: for each column with missing values for which its mean stands in, in which rows, (rows,).
+        place: how a message names one of them, counted from 0.
+    """
+
+    X: Floats
+    filled: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    place: Callable[[int], str] = numbered

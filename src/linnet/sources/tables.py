@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from linnet.block import Block, Float64s, Floats, InputError, check_weight
 from linnet.design import Design, Feature
 from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, write_indicators, write_numbers
-from linnet.sources.source import Source
+from linnet.sources.source import NewRows, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -276,23 +276,22 @@ def _rows(X: Floats, kept: NDArray[np.intp]) -> Floats:
     return out
 
 
-def predictions(table: Table, design: Design) -> Iterator[Block]:
-    """The rows of a table as Blocks to predict from, without target or weight; every row is there, in order.
+def predictions(table: Table, design: Design) -> Iterator[NewRows]:
+    """The rows of a table to predict from; every row is there, in order.
 
     Raises:
         InputError: a row cannot be read, a level is unknown, or a value is missing where none may be.
     """
     encoder = Encoder.of(design, table)
-    start = 0
+    fills = {feature.column: feature.fill for feature in design.inputs}
     for piece in table.pieces(encoder.kinds, rows_per_block(len(design.names))):
         X, missing = encoder.features(piece)
-        unfilled = {f.column: missing[f.column] for f in design.inputs if f.column in missing and f.fill is None}
+        unfilled = {column: mask for column, mask in missing.items() if fills[column] is None}
         if unfilled:
             if design.missing != "drop":
                 _refuse_unfilled(unfilled, piece)
             X[np.logical_or.reduce(list(unfilled.values()))] = np.nan
-        yield Block(X, None, None, start)
-        start += piece.rows
+        yield NewRows(X, {column: mask for column, mask in missing.items() if fills[column]}, piece.place)
 
 
 def _refuse_unfilled(missing: dict[str, Mask], piece: Piece) -> None:
@@ -315,26 +314,34 @@ def with_fill(source: TableSource) -> TableSource:
             f'missing="mean" reads the rows twice, but {source.table} can be read only once: '
             'give a table, a data frame or a file, or use missing="drop".'
         )
-    means = _means(source)
-    inputs = []
+    means, absent = _means(source)
+    inputs, at = [], 0
     for feature in source.design.inputs:
-        fill, means = means[: feature.width], means[feature.width :]
+        fill = means[at : at + feature.width]
         if np.isnan(fill).any():
             raise InputError(f"Column {feature.column!r} of {source.table} has no value in any row: leave it out.")
-        inputs.append(replace(feature, fill=tuple(float(value) for value in fill)))
+        filled = int(absent[at]) if feature.width else 0
+        inputs.append(replace(feature, fill=tuple(float(value) for value in fill), filled=filled))
+        at += feature.width
     design = replace(source.design, inputs=tuple(inputs))
     return TableSource(source.table, design, source.target, source.weight)
 
 
-def _means(source: TableSource) -> Float64s:
-    """The weighted mean of each feature over its values that are there, shape (d,); NaN where there are none."""
+def _means(source: TableSource) -> tuple[Float64s, NDArray[np.intp]]:
+    """The weighted mean of each feature over its values that are there, NaN where there are none; how many are not.
+
+    Both of shape (d,). Rows of weight 0 do not count.
+    """
     means = np.full(len(source.design.names), np.nan)
     totals = np.zeros(means.size)
+    absent = np.zeros(means.size, np.intp)
     for block in source.blocks():
         weight = np.ones(block.rows) if block.weight is None else block.weight
         for j in range(means.size):
             there = ~np.isnan(block.X[:, j])
             w = weight[there]
+            if w.size < weight.size:
+                absent[j] += np.count_nonzero(weight) - np.count_nonzero(w)
             total = float(w.sum())
             if total > 0:
                 # Weights that sum to 1 keep sums of values near the largest float64 finite.
@@ -342,4 +349,4 @@ def _means(source: TableSource) -> Float64s:
                 share = total / (totals[j] + total)
                 means[j] = mean if totals[j] == 0 else means[j] * (1 - share) + mean * share
                 totals[j] += total
-    return means
+    return means, absent
