@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from linnet.compiling import compiled
 
 ASKED, BIAS = 0, 1
 """Places on a desk: one more than the first place of the minibatch whose second part is asked for, and the bias there;
@@ -73,14 +75,14 @@ def stay_one(typingctx: Any) -> Any:
     return types.void(), codegen
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def rows_of_second(rows: int, X: Any) -> int:
     """How many of a minibatch's rows are its second part, whoever works on it: 0 where sharing would take longer."""
     size = X.shape[1] * X.itemsize
     return (rows - LATE // size) // (2 * TOGETHER) * TOGETHER if rows * size >= SHARED else 0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def ask_for(desk: Any, at: int, bias: float, ticket: float) -> float:
     """Ask for the second part of the minibatch that begins at a place; the ticket by which it is known.
 
@@ -100,14 +102,14 @@ def ask_for(desk: Any, at: int, bias: float, ticket: float) -> float:
     return at + 1.0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def answer(desk: Any, ticket: float, sums: tuple[float, float]) -> None:
     """Say that it is done."""
     desk[LOSS], desk[PULL] = sums
     put(desk, DONE, ticket)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def awaited(desk: Any, ticket: float, numbers: int) -> bool:
     """Whether the second part, of so many numbers, was done in less time than it takes to do it oneself."""
     for _ in range(PATIENCE + numbers // LOOK):
@@ -116,7 +118,7 @@ def awaited(desk: Any, ticket: float, numbers: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def next_ticket(desk: Any, ticket: float) -> float:
     """Wait for what is asked for after `ticket`; 0 when all is over."""
     while found(desk, ASKED) == ticket:

@@ -10,13 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-
-def compiled(function: Any) -> Any:
-    """Compile without the interpreter's lock, and keep the machine code for the next process."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+from linnet.compiling import compiled
 
 
 @intrinsic

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-from linnet.double_double import add, compiled, fma, two_sum
+from linnet.compiling import compiled
+from linnet.double_double import add, fma, two_sum
 
 DIGIT_BITS = 21
 """Bits of one digit. Digits are signed, |digit| <= 2^20, so that 2,048 products of sums of two digits add up to at
@@ -109,7 +110,7 @@ def product_digits(
 
 def summing(function: Any) -> Any:
     """Compile as `compiled` does, for sums of rounded products, which may be taken in any order."""
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})(function)
+    return compiled(function, fastmath={"reassoc", "contract"})
 
 
 @summing

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from linnet.double_double import compiled
+from linnet.compiling import compiled
 from linnet.kernels import mirror, summing
 
 _TINY = float(np.finfo(np.float64).tiny)

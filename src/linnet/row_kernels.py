@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from linnet.compiling import compiled
 
 AHEAD = 32
 """Rows in random order that are asked for ahead of the one at work, since they are in no cache yet,"""
@@ -46,14 +48,14 @@ _first = _prefetch(1)
 _second = _prefetch(2)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def waits(X: Any) -> bool:
     """Whether rows come sooner if they are asked for before their turn."""
     size = X.shape[1] * X.itemsize
     return X.shape[0] * size > CACHED and size <= WIDE
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def ask(X: Any, i: int) -> None:
     """Ask for a row far from the one before it: into the second cache, which has room for more requests under way."""
     d = X.shape[1]
@@ -62,14 +64,14 @@ def ask(X: Any, i: int) -> None:
     _second(X, i, d - 1)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def ask_next(X: Any, i: int) -> None:
     """Ask for a row beside the one before it: straight into the first cache."""
     for j in range(0, X.shape[1], max(1, LINE // X.itemsize)):
         _first(X, i, j)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shuffle(uniform: Any, order: Any) -> None:
     """Draw permutations (Fisher and Yates, inside out; Knuth 1997, section 3.4.2).
 
@@ -84,7 +86,7 @@ def shuffle(uniform: Any, order: Any) -> None:
             order[k, j] = i
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spread(pieces: Any, size: int, order: Any) -> None:
     """The rows of pieces, one after the other.
 
@@ -101,7 +103,7 @@ def spread(pieces: Any, size: int, order: Any) -> None:
                 at += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def collect(X: Any, y: Any, weight: Any, order: Any, to_X: Any, to_y: Any, to_weight: Any) -> None:
     """Copy rows together.
 

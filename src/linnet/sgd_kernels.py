@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from linnet.compiling import compiled
 from linnet.desk_kernels import (
     BIAS,
     DONE,
@@ -30,15 +30,7 @@ this one."""
 FAST = {"reassoc", "contract", "nsz"}
 """What arithmetic may do: add up in another order, fuse products with sums, lose the sign of 0."""
 # inlined once they are compiled: inline="always", which is before that, doubles the time of compiling
-_inner = njit(
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath=FAST,
-    forceinline=True,
-    no_cpython_wrapper=True,
-    no_cfunc_wrapper=True,
-)
+_inner = compiled(fastmath=FAST, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @_inner
@@ -147,7 +139,7 @@ def _part(
     return loss, pull
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@compiled(fastmath=FAST, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _shared_part(*part: Any) -> tuple[float, float]:
     """`_part`, in one place for both threads: copies could be compiled to add up in different orders."""
     stay_one()
@@ -194,7 +186,7 @@ def _copy(state: Any, to: Any) -> None:
             to[i, j] = state[i, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@compiled(fastmath=FAST)
 def descend(
     X: Any,
     y: Any,
@@ -308,7 +300,7 @@ def descend(
             k += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@compiled(fastmath=FAST)
 def excess(
     u: Any,
     optimum: Any,

@@ -1,0 +1,103 @@
+"""How loops are compiled, and where their machine code is kept for the next process."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import warnings
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+from numba import config, njit
+from numba.core.caching import FunctionCache
+
+
+def compiled(function: Any = None, **options: Any) -> Any:
+    """Compile a function when it is first called, without the interpreter's lock, and keep the machine code.
+
+    Args:
+        function: what to compile; without it, a decorator with these options.
+        options: of `numba.njit`; a division by zero raises nothing unless they say so.
+    """
+    if function is None:
+        return partial(compiled, **options)
+    dispatcher = njit(**{"nogil": True, "error_model": "numpy", **options})(function)
+    if hasattr(dispatcher, "enable_caching") and (kept := _kept(function)) is not None:  # not with NUMBA_DISABLE_JIT
+        dispatcher._cache = kept  # noqa: SLF001 - what enable_caching() does, with a cache that can do without
+    return dispatcher
+
+
+class Kept(FunctionCache):  # type: ignore[misc]  # Numba has no types
+    """Machine code in files; what cannot be read or written costs time, but no fit."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code, or None where there is none that can be read."""
+        with suppress(OSError, EOFError, UnpicklingError):
+            return super().load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep it, if there is room."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
+_instead: list[str | None] = []
+"""Where code is kept, if Numba finds no place for it: a folder, or None for nowhere. Found out once, when needed."""
+
+
+def _kept(function: Any) -> Kept | None:
+    """Where the machine code of a function is kept, if anywhere.
+
+    Numba looks for a place beside the source and in the user's folder for such files, and raises where it may write to
+    neither: an installed package is often read-only, and a locked-down container has no home.
+    """
+    if not _instead:
+        try:
+            return Kept(function)
+        except RuntimeError:
+            _instead.append(private_folder())
+            if _instead[0] is None:
+                _warn()
+    if _instead[0] is None:
+        return None
+    before, config.CACHE_DIR = config.CACHE_DIR, _instead[0]
+    try:
+        return Kept(function)
+    except RuntimeError:
+        return None
+    finally:
+        config.CACHE_DIR = before
+
+
+def private_folder() -> str | None:
+    """A folder for temporary files that nobody but this user could have put anything into; None if there is none.
+
+    What lies there is run: a folder that somebody else made, or may write to, will not do.
+    """
+    if not hasattr(os, "geteuid"):  # on Windows, where temporary files are the user's own and Numba has found a place
+        return None
+    user = os.geteuid()
+    try:
+        parent = Path(tempfile.gettempdir())
+        folder = parent / f"linnet-{user}"
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        above, found = parent.stat(), folder.lstat()
+    except OSError:
+        return None
+    replaceable = above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX  # others may rename what is in there
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o077
+    return str(folder) if ours and above.st_uid in (0, user) and not replaceable else None
+
+
+def _warn() -> None:
+    warnings.warn(
+        "Linnet finds no folder in which to keep its compiled loops, so that each start takes some seconds longer, in "
+        "which they are compiled anew: name one to which you may write in the environment variable NUMBA_CACHE_DIR.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
