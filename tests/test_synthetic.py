@@ -65,6 +65,34 @@ def test_csv_begins_with_bare_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "change", [{"weights": [1e308, 1e308]}, {"noise": 1.7e308}, {"weights": [1e308, -1e308, 1e308]}]
+)
+def test_a_target_beyond_float64_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    """In the row in which it would be, even where other terms would bring it back, and without a warning or a file."""
+    arguments: dict[str, Any] = {"weights": [1.0], "bias": 0.0, "rows": 70_000, "noise": 0.0, **change}
+    z = np.random.default_rng(0).standard_normal((70_000, len(arguments["weights"]) + 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = np.cumsum([*(z[:, :-1] * arguments["weights"]).T, z[:, -1] * arguments["noise"]], axis=0)
+    row = int(np.argmax(~np.isfinite(y).all(axis=0)))
+    assert row > 0
+    with pytest.raises(InputError, match=rf"^The target of row {row + 1:,} would be beyond float64's range: take sma"):
+        simulate(**arguments)
+    with pytest.raises(InputError, match=rf"row {row + 1:,} "):
+        write(tmp_path / "out.csv", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_row_of_a_later_block_is_named(tmp_path: Path) -> None:
+    z = np.random.default_rng(5).standard_normal((100_000, 2))[:, 0]
+    row = int(np.argmax(np.abs(z)))
+    assert row >= 65_536
+    largest = 1.7976931348623157e308 / np.sort(np.abs(z))[-2] * 0.999  # only that row goes beyond
+    with pytest.raises(InputError, match=rf"row {row + 1:,} "):
+        write(tmp_path / "out.csv", [largest], 0.0, 100_000, 0.0, seed=5)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"weights": []}, "at least one"),

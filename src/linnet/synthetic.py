@@ -49,7 +49,7 @@ def simulate(
         seed: a whole number, at least 0.
 
     Raises:
-        InputError: an argument is out of range.
+        InputError: an argument is out of range, or a target would be beyond float64's.
     """
     (block,) = blocks(weights, bias, rows, noise, seed, block_rows=sys.maxsize)
     assert block.y is not None
@@ -69,7 +69,7 @@ def blocks(
     """The same rows, `block_rows` at a time: the same bits whatever that number is.
 
     Raises:
-        InputError: an argument is out of range.
+        InputError: an argument is out of range, or on the way a target beyond float64's.
     """
     try:
         truth = np.array(weights, dtype=np.float64)
@@ -91,9 +91,15 @@ def _draw(
         # Row by row in memory, so that each row takes the same draws wherever a block begins.
         z = random.standard_normal((min(block_rows, rows - start), truth.size + 1))
         y = np.full(len(z), bias, dtype=np.float64)
-        for j, weight in enumerate(truth):  # not a matrix product, whose rounding depends on the number of rows
-            y += weight * z[:, j]
-        y += noise * z[:, -1]
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            for j, weight in enumerate(truth):  # not a matrix product, whose rounding depends on the number of rows
+                y += weight * z[:, j]
+            y += noise * z[:, -1]
+        if not np.isfinite(y).all():
+            row = start + int(np.argmin(np.isfinite(y)))
+            raise InputError(
+                f"The target of row {row + 1:,} would be beyond float64's range: take smaller weights, bias or noise."
+            )
         yield Block(np.ascontiguousarray(z[:, :-1]), y, start=start)
 
 
@@ -118,7 +124,8 @@ def write(
         progress: see `linnet.progress.watch`.
 
     Raises:
-        InputError: an argument is out of range, or nothing can be written at `path`.
+        InputError: an argument is out of range, a target would be beyond float64's, or nothing can be written at
+            `path`. No file is left then.
         OSError: the file could not be written.
     """
     drawn = blocks(weights, bias, rows, noise, seed)
