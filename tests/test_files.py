@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyarrow import csv, ipc
 
+import linnet
 from linnet.block import InputError
 from linnet.design import Design
 from linnet.sources import files, open_source, prediction_blocks, tables
+from linnet.sources.files import file_table, table_files
 from linnet.sources.source import Source
 from linnet.sources.tables import TableSource
 
@@ -107,6 +109,24 @@ def test_every_format_gives_the_same_rows_again_and_again(tmp_path: Path, form: 
     assert source.rows == (None if FORMATS[form][0].lower()[2:5] in {"csv", "tsv"} or form == "arrow stream" else ROWS)
     starts = [(block.start, block.rows) for block in source.blocks()]
     assert starts == [(0, 1024), (1024, 1024), (2048, ROWS - 2048)]
+
+
+@pytest.mark.parametrize("read", [file_table, lambda path: linnet.fit(path, "y"), table_files])
+def test_an_empty_path_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[str], object]
+) -> None:
+    """It is what a shell makes of a variable that is not set."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("x,y\n1,2\n2,3\n3,5\n")
+    with pytest.raises(InputError, match=r"path of the data is empty: name a file, a glob or a folder \('\.'"):
+        read("")
+    assert read(".") is not None
+    assert table_files(Path()) == ["a.csv"]
+
+
+def test_a_home_that_nobody_has_is_no_file() -> None:
+    with pytest.raises(InputError, match=r"There is no file or folder '~nobody-of-that-name/a\.csv'"):
+        file_table("~nobody-of-that-name/a.csv")
 
 
 @pytest.mark.parametrize("form", ["csv", "gzip", "parquet", "arrow", "arrow dictionary"])

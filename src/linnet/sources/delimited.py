@@ -198,8 +198,8 @@ def _bad_value(file: str, column: str, row: int, wanted: str, what: str) -> Inpu
     expected = "true or false" if wanted == "bool" else "a number"
     return InputError(
         f"Column {column!r} holds {shown!r} in {_place(file, row)}, where {expected} is expected as in the rows "
-        "before: correct that value, or leave it empty where it is missing. Or leave the column out by naming the "
-        "features to use (features=…)."
+        "before: correct that value, or leave it empty where it is missing. Or fit without that "
+        "column (features=…)."
     )
 
 

@@ -37,7 +37,7 @@ def file_table(path: str | os.PathLike[str]) -> Table:
     Raises:
         InputError: there is nothing to read, or the files do not belong together.
     """
-    files = _files(str(Path(path).expanduser()))
+    files = table_files(path)
     kinds = {_reader(file) for file in files}
     if len(kinds) > 1:
         raise InputError(
@@ -47,8 +47,15 @@ def file_table(path: str | os.PathLike[str]) -> Table:
     return kinds.pop()(files)
 
 
-def _files(path: str) -> list[str]:
-    """The files to read, sorted."""
+def table_files(given: str | os.PathLike[str]) -> list[str]:
+    """The files that a path, a glob or a folder means, sorted.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not os.fspath(given):  # which pathlib takes for the current folder, and a shell makes of an unset variable
+        raise InputError("The path of the data is empty: name a file, a glob or a folder ('.' for the current one).")
+    path = os.path.expanduser(os.fspath(given))  # noqa: PTH111  # pathlib's raises where there is no such home
     if Path(path).is_dir():
         with reading(path):
             files = sorted(str(file) for file in Path(path).iterdir() if _is_table(file))

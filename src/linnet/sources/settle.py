@@ -139,8 +139,7 @@ def _is_text(table: Table, column: str) -> bool:
 def _refuse_type(table: Table, column: str) -> None:
     """Say that a column can be neither a number nor a category."""
     raise InputError(
-        f"Column {column!r} of {table} holds {why_refused(table.type_of(column))}, "
-        "or leave it out by naming the features to use (features=…)."
+        f"Column {column!r} of {table} holds {why_refused(table.type_of(column))}, or fit without it (features=…)."
     )
 
 
@@ -204,5 +203,5 @@ def _refuse_text(column: str, text: str, piece: Piece, row: int) -> None:
     raise InputError(
         f"Column {column!r} holds {text!r} in {piece.place(row)}, where a number is expected as in other rows: "
         "correct that value, or leave it empty where it is missing. If the column is meant as a category, spell its "
-        "levels so that they do not read as numbers; or leave it out by naming the features to use (features=…)."
+        "levels so that they do not read as numbers; or fit without it (features=…)."
     )
