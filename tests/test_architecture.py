@@ -18,6 +18,7 @@ HOUSE = re.findall(r"^([\w/]+\.py) {2,}\S", (ROOT / "ARCHITECTURE.md").read_text
 FACES = {
     "cli.py",
     "console.py",
+    "outputs.py",
     "comparison_table.py",
     "fits_table.py",
     "fits_figure.py",

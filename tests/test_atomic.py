@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -86,18 +87,63 @@ def test_names_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"^There can be no file '.*; choose another name\.$"):
             check_output(name)
     with pytest.raises(InputError, match="There can be no file"):
-        check_apart(data=tmp_path / "a")
+        check_apart({"data": tmp_path / "a"})
 
 
 def test_one_file_is_not_for_two_purposes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("m")
-    check_apart(data="d.csv", model="m", figure="m.png", checkpoint=None)
-    check_apart(data=None, model=None)
+    check_apart({"model": "m", "figure": "m.png", "checkpoint": None}, ["d.csv", "d.csv"])
+    check_apart({"model": None}, ["m"])
     for same in ("m", tmp_path / "m", "folder/../m", "link"):
         with pytest.raises(InputError, match=r"^The model and the checkpoint are both .*: give one of them another"):
-            check_apart(data="d.csv", model="m", checkpoint=same)
+            check_apart({"model": "m", "checkpoint": same})
+
+
+def test_what_is_read_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the file is called: by a path from elsewhere, a symbolic link, or a second name."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("a")
+    Path("b.csv").write_text("a")  # another file, with the same content
+    Path("soft.csv").symlink_to("a.csv")
+    Path("hard.csv").hardlink_to("a.csv")
+    check_apart({"model": "b.csv", "figure": "c.csv"}, ["a.csv", "soft.csv"])
+    check_apart({"model": "c.csv"}, ["absent/a.csv"])
+    with pytest.raises(InputError, match=r"^Cannot write the model to a.csv, which this command reads: choose another"):
+        check_apart({"figure": "c.csv", "model": "a.csv"}, ["b.csv", "a.csv"])
+    for one, other in [("soft.csv", "a.csv"), ("a.csv", "soft.csv"), ("hard.csv", "soft.csv"), ("./a.csv", "hard.csv")]:
+        with pytest.raises(InputError, match=rf"to {one}, which this command reads as {other}: choose another name"):
+            check_apart({"model": one}, ["b.csv", other])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices are files only on Unix")
+def test_a_terminal_is_read_and_written(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(os.devnull)
+    check_apart({"predictions": "/dev/zero"}, [tmp_path / "a"])
+
+
+@pytest.mark.parametrize("given", [OSError(errno.EFBIG, "File too large"), OSError(errno.ENOSPC, "full", "temporary")])
+def test_an_error_of_writing_names_the_file(tmp_path: Path, given: OSError) -> None:
+    path = tmp_path / "out.txt"
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            raise OSError(given.errno, given.strerror, given.filename and str(temporary))
+
+    with pytest.raises(OSError, match=r"too large|No space left") as caught:
+        fail()
+    assert (caught.value.errno, caught.value.filename) == (given.errno, str(path))
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
+    def fail() -> None:
+        with replacing(tmp_path / "out.txt"):
+            raise FileNotFoundError(errno.ENOENT, "gone", "elsewhere")
+
+    with pytest.raises(FileNotFoundError) as caught:
+        fail()
+    assert caught.value.filename == "elsewhere"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +77,10 @@ def model(tmp_path: Path) -> Path:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def refused(outcome: Outcome, *words: str) -> None:
@@ -494,8 +502,25 @@ def test_an_interrupted_run_leaves_a_model_and_a_checkpoint(table: Path, tmp_pat
             ["fit", "line.csv", "-t", "y", "--solver", "sgd", "--checkpoint", "m.json", "--save", "./m.json"],
             ["The model and the checkpoint", "m.json", "another name"],
         ),
-        (["fit", "line.csv", "-t", "y", "--save", "line.csv"], ["The model and the data", "another name"]),
+        (
+            ["fit", "line.csv", "-t", "y", "--save", "line.csv"],
+            ["to line.csv, which this command reads: choose"],
+        ),
         (["fit", "line.csv", "-t", "y", "--plot", "m.png", "--save", "m.png"], ["The model and the figure"]),
+        (
+            ["fit", "line.csv", "-t", "y", "--plot", "m.png", "--save", "m-loss.png", "--solver", "sgd"],
+            ["The model and the loss curve beside the figure", "m-loss.png"],
+        ),
+        (["fit", "*ine.csv", "-t", "y", "--save", "./line.csv"], ["./line.csv, which this command reads as line.csv"]),
+        (["compare", ".", "-t", "y", "--save", "bad.csv"], ["Cannot write the model to bad.csv, which this command"]),
+        (["predict", "model.json", "line.csv", "-o", "line.csv"], ["Cannot write the predictions to line.csv, which"]),
+        (["predict", "model.json", "line.csv", "-o", "soft.csv"], ["predictions to soft.csv", "reads as line.csv"]),
+        (["predict", "model.csv", "bad.csv", "-o", "model.csv"], ["Cannot write the predictions to model.csv, which"]),
+        (["fit", "", "-t", "y"], ["path of the data is empty"]),
+        (["predict", "model.json", ""], ["path of the data is empty"]),
+        (["fit", "line.csv", "-t", "y", "-f", "x1,x1"], ["--features names 'x1' twice"]),
+        (["fit", "line.csv", "-t", "y", "-f", "x1,y"], ["leave it out of --features."]),
+        (["fit", "line.csv", "-t", "y", "-f", "x  1"], ["'x  1'", "did you mean 'x1'"]),
         (["fit", "line.csv", "-t", "y", "--solver", "sgd", "--precision", "exact"], ["--solver exact"]),
         (["fit", "line.csv", "-t", "y", "--l2", "a"], ["--l2"]),
         (["fit", "line.csv", "-t", "y", "--level", "95"], ["between 0 and 1", "95"]),
@@ -510,6 +535,7 @@ def test_an_interrupted_run_leaves_a_model_and_a_checkpoint(table: Path, tmp_pat
         (["show", "absent.json"], ["absent.json"]),
         (["simulate", "s.csv", "--weights", "a,b"], ["--weights", "a,b"]),
         (["simulate", "s.csv", "--weights", "1", "--rows", "0"], ["rows"]),
+        (["simulate", "s.csv", "--weights", "1e308,1e308", "--bias", "1e308"], ["target of row", "float64's range"]),
         (["simulate", "s.csv", "--weights", "1", "--rows", "many"], ["--rows"]),
         (["simulate", "s.xlsx", "--weights", "1"], ["s.xlsx", ".parquet"]),
         (["simulate", ".", "--weights", "1"], ["."]),
@@ -523,9 +549,65 @@ def test_bad_usage_and_bad_input_is_one_paragraph(
     monkeypatch.chdir(table.parent)
     assert model.exists()
     Path("bad.csv").write_text(LINE + "3,oops,1\n1\n")
-    before = names_in(table.parent)
+    Path("model.csv").write_bytes(model.read_bytes())
+    Path("soft.csv").symlink_to("line.csv")
+    before = contents(table.parent)
     refused(run(*arguments), *words)
-    assert names_in(table.parent) == before
+    assert contents(table.parent) == before
+
+
+def test_remedies_that_a_prediction_can_follow(run: Any, table: Path, model: Path, tmp_path: Path) -> None:
+    """What it cannot be asked for, such as --features, is said to be of the fit."""
+    dates, mixed = tmp_path / "dates.csv", tmp_path / "mixed.csv"
+    dates.write_text("x1,x2\n2020-01-01,1\n2020-01-02,1\n")
+    mixed.write_text("x1,x2\n1,1\n2,1\n3,1\nmany,1\n")
+    for path in (dates, mixed):
+        refused(run("predict", model, path), "x1", "or fit without it (--features …)")
+    linnet.fit(np.arange(12.0).reshape(6, 2) ** 2, np.array([0.0, 1, 1, 2, 5, 3])).save(tmp_path / "array.json")
+    refused(run("predict", tmp_path / "array.json", table), "array.json was fitted on an array", "predict in Python")
+    linnet.fit(table, "y", loss="huber").save(tmp_path / "huber.json")
+    how = ["predict", tmp_path / "huber.json", table, "--interval", "0.9"]
+    refused(run(*how), "--kind confidence", "--quantile 0.025,0.975")  # and no header on stdout
+    assert run(*how, "--kind", "confidence").status == 0
+
+
+def test_a_folder_is_not_predicted_into(run: Any, model: Path, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for i in range(2):
+        pq.write_table(pa.table({"x1": [1.0 + i, 2.0], "x2": [0.5, 1.5]}), folder / f"p{i}.parquet")
+    (tmp_path / "second-name.parquet").hardlink_to(folder / "p1.parquet")
+    before = contents(folder)
+    for out in (folder / "p0.parquet", tmp_path / "second-name.parquet"):
+        refused(
+            run("predict", model, folder, "-o", out),
+            f"{out}, which this command reads",
+            "p0" if out.parent == folder else "p1",
+        )
+        refused(run("predict", model, folder / "p*.parquet", "-o", out), f"{out}, which this command reads")
+    assert contents(folder) == before
+    assert run("predict", model, folder, "-o", folder / "new.parquet").status == 0  # no file of the folder is lost
+
+
+def test_a_demo_does_not_write_one_file_twice(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "penguins-loss.png").symlink_to("penguins-weights.png")
+    refused(run("demo", "-o", tmp_path), "The figure and the loss curve are both", "another name")
+
+
+def test_quiet_leaves_out_warnings(run: Any, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import linnet.fitting
+
+    def warn(*_: Any, **__: Any) -> Fit:
+        warnings.warn("That is slow.", RuntimeWarning, stacklevel=1)
+        return example(2)
+
+    monkeypatch.setattr(linnet.fitting, "fit", warn)
+    assert run("fit", table, "-t", "y", "--quiet").err == ""
+    with pytest.raises(RuntimeWarning):  # which it is in these tests
+        run("fit", table, "-t", "y")
 
 
 def test_a_remedy_is_spelled_as_it_is_typed(run: Any) -> None:
@@ -558,7 +640,6 @@ def test_what_the_machine_refuses(
         raise error
 
     monkeypatch.setattr(linnet.fitting, "fit", fail)
-    monkeypatch.setattr(cli, "mute_stdout", lambda: None)
     outcome = run("fit", table, "-t", "y")
     assert outcome.status == status
     assert says in outcome.err
@@ -615,6 +696,96 @@ def test_a_terminal_without_unicode_gets_the_numbers(model: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command("show", model), capture_output=True, check=True, env=environment)
     assert b"R?" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_ascii_where_stdout_is_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """No name is lost, and no two become the same."""
+    path = tmp_path / "t.csv"
+    path.write_text("größe,grüße,y\n1,2,3\n2,5,4\n3,1,5\n5,5,5\n", encoding="utf-8")
+    written = io.BytesIO()
+    with io.TextIOWrapper(written, encoding=encoding) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli.main(["fit", str(path), "-t", "y", "--json"]) == 0
+        text = written.getvalue()
+    assert [w["name"] for w in json.loads(text)["weights"]] == ["intercept", "größe", "grüße"]
+    assert text.isascii() == (encoding != "utf-8")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell to close streams")
+@pytest.mark.parametrize("streams", [">&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_error(model: Path, table: Path, streams: str) -> None:
+    out = table.parent / "p.csv"
+    line = shlex.join(command("predict", model, table, "-o", out))
+    done = subprocess.run(["sh", "-c", f"{line} {streams}"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(out.read_text().splitlines()) == 21
+
+
+def test_nothing_but_a_fit_is_lost_where_stdout_is_none(
+    table: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments in (["fit", table, "-t", "y"], ["show", model], ["predict", model, table], ["--version"], ["-h"]):
+        monkeypatch.setattr(sys, "stdout", None)
+        assert cli.main([str(argument) for argument in arguments]) == 0
+        sys.stdout.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_what_is_asked_for_is_written_though_stdout_is_full(
+    table: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, figure, demo = tmp_path / "m.json", tmp_path / "f.svg", tmp_path / "demo"
+    demo.mkdir()
+    for arguments, name in (
+        (["fit", table, "-t", "y", "--save", saved, "--plot", figure], "stdout: "),
+        (["compare", table, "-t", "y", "--save", tmp_path / "c.json"], "stdout: "),
+        (["demo", "-o", demo], "stdout: "),
+        (["show", model], "stdout: "),
+        (["predict", model, table], "stdout: "),
+        (["--version"], "stdout: "),
+        (["fit", "--help"], ""),
+    ):
+        with Path("/dev/full").open("w", encoding="utf-8") as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            assert cli.main([str(argument) for argument in arguments]) == 2
+        assert capsys.readouterr().err.endswith(f"linnet: {name}No space left on device.\n")
+    assert linnet.load(saved, Fit).n == 20
+    assert len(linnet.load(tmp_path / "c.json", Fits)) == 4
+    assert figure.read_text().startswith("<?xml")
+    assert len(names_in(demo)) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe")
+def test_a_pipe_whose_reader_left_is_named(tmp_path: Path, run: Any) -> None:
+    """Unlike stdout: who asks for a file wants all of it."""
+    example(2).save(tmp_path / "m.json")
+    (tmp_path / "many.csv").write_text("x1,x2\n" + "0.5,0.25\n" * 20_000)
+    pipe = tmp_path / "p.csv"
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: pipe.open("rb").close())
+    reader.start()
+    outcome = run("predict", tmp_path / "m.json", tmp_path / "many.csv", "-o", pipe)
+    reader.join()
+    refused(outcome, f"{pipe}: Broken pipe.")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of size are Unix's")
+@pytest.mark.parametrize("out", ["p.csv", "p.parquet"])
+def test_a_file_that_is_too_large_is_named(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+    import resource
+
+    monkeypatch.chdir(tmp_path)
+    example(2).save(tmp_path / "m.json")
+    Path("rows.csv").write_text("x1,x2\n" + "".join(f"{i},{i % 7}\n" for i in range(5_000)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        outcome = run("predict", "m.json", "rows.csv", "-o", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    refused(outcome, f"linnet: {out}: File too large.")
+    assert names_in(tmp_path) == ["m.json", "rows.csv"]
 
 
 def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:

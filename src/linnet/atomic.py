@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -44,23 +45,46 @@ def check_output(path: Paths, suffixes: Collection[str] = ()) -> Path:
     return target
 
 
-def check_apart(**files: Paths | None) -> None:
-    """Refuse one file for two purposes, of which the later one would take the place of the earlier.
+def check_apart(outputs: Mapping[str, Paths | None], inputs: Iterable[Paths] = ()) -> None:
+    """Refuse an output that would take the place of another one, or of what is read.
+
+    A file is told by what it is, not by how its path is spelled: links, symbolic or hard, lead to the same one.
 
     Args:
-        files: by what they are, such as `model`; None where there is none.
+        outputs: files by what they are, such as `model`; None where there is none.
+        inputs: the files that are read, each by itself.
 
     Raises:
         InputError: names the two purposes and the file.
     """
-    purposes: dict[Path, str] = {}
-    for purpose, path in files.items():
-        if path is None:
-            continue
-        with _possible(path):
-            target = Path(path).resolve()
-        if (other := purposes.setdefault(target, purpose)) != purpose:
+    purposes: dict[object, str] = {}
+    for purpose, path in outputs.items():
+        if path is not None and (other := purposes.setdefault(_identity(path), purpose)) != purpose:
             raise InputError(f"The {other} and the {purpose} are both {path}: give one of them another name.")
+    if not purposes:
+        return
+    for read in inputs:
+        replaced = purposes.get(_identity(read))
+        if replaced is not None:
+            written = outputs[replaced]
+            known = "" if str(written) == str(read) else f" as {read}"
+            raise InputError(
+                f"Cannot write the {replaced} to {written}, which this command reads{known}: choose another name."
+            )
+
+
+def _identity(path: Paths) -> object:
+    """What two paths share if they lead to one file: its number on its device, or before it exists, where it will be.
+
+    A pipe or a device goes by its path alone: it is not replaced, and a terminal may be read and written.
+    """
+    with _possible(path):
+        target = Path(path).resolve()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = target.stat()
+            if stat.S_ISREG(found.st_mode) and found.st_ino:  # some network drives number no files
+                return found.st_dev, found.st_ino
+    return os.path.normcase(target)
 
 
 @contextmanager
@@ -72,19 +96,21 @@ def replacing(path: Paths, suffixes: Collection[str] = ()) -> Iterator[Path]:
 
     Raises:
         InputError: see `check_output`.
-        OSError: the file could not be written, for instance because the disk is full.
+        OSError: the file could not be written, for instance because the disk is full; `filename` is `path`.
     """
     target = check_output(path, suffixes)
     if not _replaceable(target):
-        yield target
+        with _named(path):
+            yield target
         return
     temporary = target.with_name(f".linnet-{os.urandom(6).hex()}.tmp")
     try:
-        yield temporary
-        if target.exists():
-            shutil.copymode(target, temporary)
-        _sync(temporary, os.O_RDWR)
-        temporary.replace(target)
+        with _named(path, temporary):
+            yield temporary
+            if target.exists():
+                shutil.copymode(target, temporary)
+            _sync(temporary, os.O_RDWR)
+            temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -136,6 +162,18 @@ def _possible(path: Paths) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"There can be no file {os.fspath(path)!r}: {why}; choose another name.") from None
+
+
+@contextmanager
+def _named(path: Paths, temporary: Path | None = None) -> Iterator[None]:
+    """Give an error of writing the name of the file: most have none, and nobody knows that of the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and (temporary is None or str(error.filename) != str(temporary)):
+            raise
+        why = os.strerror(error.errno) if error.errno else str(error)  # Arrow adds how it came to know
+        raise OSError(error.errno, why, os.fspath(path)) from error
 
 
 def _replaceable(target: Path) -> bool:

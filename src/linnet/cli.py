@@ -6,7 +6,6 @@ import json
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -14,9 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from linnet import options
+from linnet import options, outputs
 from linnet.block import InputError
-from linnet.console import DONE, INTERRUPTED, NOT_CONVERGED, complain, mute_stdout, remark, say
+from linnet.console import (
+    DONE,
+    INTERRUPTED,
+    NOT_CONVERGED,
+    complain,
+    console,
+    holds_unicode,
+    remark,
+    say,
+)
 
 if TYPE_CHECKING:
     from linnet.block import Float64s
@@ -46,21 +54,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done; 1 the fit did not converge; 2 bad usage or bad input, told in one paragraph on stderr;
         130 interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without R² still gets the numbers
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
+    with console():
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit status, with everything said that there is to say."""
     try:
-        status = app(list(arguments) if arguments is not None else None, prog_name="linnet", standalone_mode=False)
-        sys.stdout.flush()
+        command = typer.main.get_command(app)
+        with command.make_context("linnet", arguments) as context:  # not app(), which judges a closed pipe on its own
+            status = command.invoke(context)
         return status if isinstance(status, int) else DONE
+    except typer.Exit as error:
+        return error.exit_code
     except InputError as error:
         return complain(str(error))
-    except BrokenPipeError:
-        mute_stdout()
-        return DONE
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and error.filename is None:  # whoever reads stdout has seen enough
+            return DONE
         where = f"{error.filename}: " if error.filename else ""
         return complain(f"{where}{error.strerror or error}.")
     except MemoryError:
@@ -68,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
-        command = error.ctx.command_path if error.ctx is not None else "linnet"
-        return complain(f"{error.format_message().rstrip('.')}. Try '{command} --help'.")
+        asked = error.ctx.command_path if error.ctx is not None else "linnet"
+        return complain(f"{error.format_message().rstrip('.')}. Try '{asked} --help'.")
 
 
 FIRST_LOOK = """\b
@@ -91,10 +104,10 @@ def linnet(
     if version:
         from linnet import __version__
 
-        typer.echo(f"linnet {__version__}")
+        say(f"linnet {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        say(context.get_help())
         raise typer.Exit
 
 
@@ -143,7 +156,7 @@ def fit(
     from linnet.fits import Fits
     from linnet.fitting import fit as fit_model
 
-    _check_outputs(save, plot, learned=solver == "sgd", data=data, checkpoint=checkpoint)
+    outputs.check(data, save, plot, checkpoint, learned=solver == "sgd")
     options.check_level(level)
     settings = {
         "lr": lr, "batch_size": batch_size, "epochs": epochs, "momentum": momentum, "average": average,
@@ -156,8 +169,10 @@ def fit(
         solver=options.solver(solver, chosen.name, settings), intercept=intercept, l2=l2, missing=missing,
         errors=errors, precision=precision, progress=False if quiet else None,
     )  # fmt: skip
-    _show(result, level, as_json=as_json)
-    _write(result, data, save, plot, quiet)
+    try:
+        _show(result, level, as_json=as_json)
+    finally:  # also when stdout takes no more
+        outputs.write(result, data, save, plot, quiet)
     return _status(result if isinstance(result, Fits) else [result])
 
 
@@ -185,14 +200,16 @@ def compare(
     """
     from linnet.comparison import compare as compare_losses
 
-    _check_outputs(save, plot, data=data)
+    outputs.check(data, save, plot)
     options.check_level(level)
     result = compare_losses(
         data, target, features=options.names(features), weight=weight, losses=options.losses(losses),
         intercept=intercept, l2=l2, missing=missing, errors=errors, progress=False if quiet else None,
     )  # fmt: skip
-    _show(result, level, as_json=as_json)
-    _write(result.fits, data, save, plot, quiet)
+    try:
+        _show(result, level, as_json=as_json)
+    finally:
+        outputs.write(result.fits, data, save, plot, quiet)
     return _status(result.fits)
 
 
@@ -216,15 +233,17 @@ def predict(
     which a missing value was filled, or that leaves a dependency which all fitted rows keep, has a prediction but no
     interval; stderr tells how many there are.
     """
-    from linnet.atomic import check_output, column_writer, csv_writer
+    from linnet.atomic import check_apart, check_output
     from linnet.fitted import Fit
     from linnet.model_file import load
     from linnet.prediction import Predictor
     from linnet.progress import watch
     from linnet.solvers.solver import Step
+    from linnet.sources.files import table_files
 
     if out is not None:
         check_output(out, (".csv", ".parquet"))
+        check_apart({"predictions": out}, [model, *table_files(data)])
     if interval is not None:
         options.check_level(interval)
     loaded = load(model)
@@ -232,9 +251,14 @@ def predict(
         raise InputError("--interval is for a model of one fit: leave it out, or save each fit by itself.")
     fits, names = ([loaded], ["prediction"]) if isinstance(loaded, Fit) else (list(loaded), _columns(loaded))
     names += [] if interval is None else ["low", "high"]
+    if fits[0].design.from_array:
+        raise InputError(
+            f"{model} was fitted on an array, whose columns have no names to look for in {data}: predict in Python, "
+            "linnet.load(model).predict(array), or fit a table, whose columns have names."
+        )
     predictor = Predictor(fits, interval, kind)
     blocks = predictor.blocks(data)
-    start = list(islice(blocks, 1))  # so that what cannot be read at all is refused before anything is written
+    start = list(islice(blocks, 1))  # so that what cannot be predicted at all is refused before anything is written
 
     def steps(write: Callable[[Sequence[Float64s]], None]) -> Iterator[Step]:
         rows = 0
@@ -243,12 +267,9 @@ def predict(
             rows += len(predicted)
             yield Step(epoch=1, step=count, rows=rows)
 
-    try:
-        with column_writer(out, names) if out is not None else csv_writer(sys.stdout.buffer, names) as write:
-            for _ in watch(steps(write), progress=False if quiet or out is None else None):
-                pass
-    except BrokenPipeError:  # whoever reads stdout has seen enough
-        mute_stdout()
+    with outputs.rows_to(out, names) as write:
+        for _ in watch(steps(write), progress=False if quiet or out is None else None):
+            pass
     for text in predictor.remarks():
         remark(f"Note: {text}.", quiet)
 
@@ -307,26 +328,30 @@ def demo(
     from importlib.resources import as_file, files
 
     from linnet import figures
-    from linnet.atomic import check_output
+    from linnet.atomic import check_apart, check_output
     from linnet.fitting import fit as fit_model
     from linnet.solvers.sgd import SGD
 
-    written = [Path(out) / name for name in ("penguins-model.json", "penguins-weights.png", "penguins-loss.png")]
-    for path in written:
+    model, weights, loss = (
+        Path(out) / name for name in ("penguins-model.json", "penguins-weights.png", "penguins-loss.png")
+    )
+    for path in (model, weights, loss):
         check_output(path)
+    check_apart({"model": model, "figure": weights, "loss curve": loss})
     features = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "species", "sex"]
     with as_file(files("linnet") / "data" / "penguins.csv") as table:
         exact, learned = (
             fit_model(table, "body_mass_g", features=features, missing="drop", solver=each, progress=False)
             for each in ("exact", SGD())
         )
-    model, weights, loss = written
-    _show(exact, 0.95, as_json=False)
-    say("\nThe same, learned by stochastic gradient descent with no setting chosen by hand:\n")
-    _show(learned, 0.95, as_json=False)
-    exact.save(model)
-    figures.save(figures.plot(exact), weights)
-    figures.save(figures.loss_curve(learned), loss)
+    try:
+        _show(exact, 0.95, as_json=False)
+        say("\nThe same, learned by stochastic gradient descent with no setting chosen by hand:\n")
+        _show(learned, 0.95, as_json=False)
+    finally:
+        exact.save(model)
+        figures.save(figures.plot(exact), weights)
+        figures.save(figures.loss_curve(learned), loss)
     say(f"\nModel:   {model}\nFigures: {weights}\n         {loss}")
 
 
@@ -335,7 +360,7 @@ def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> No
     from linnet.table import render
 
     if as_json:
-        say(json.dumps(result.to_dict(level), ensure_ascii=False, allow_nan=False))
+        say(json.dumps(result.to_dict(level), ensure_ascii=not holds_unicode(), allow_nan=False))
     else:
         say(render(result, level) if isinstance(result, Fit) else str(result))
 
@@ -343,43 +368,6 @@ def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> No
 def _columns(fits: Fits) -> list[str]:
     """The columns that their predictions go to."""
     return [f"prediction_{label.replace(' ', '_')}" for label in fits.labels]
-
-
-def _check_outputs(save: str | None, plot: str | None, *, learned: bool = False, **others: str | None) -> None:
-    """Refuse, before the work is done, files that cannot be written or that are one with another of the command's."""
-    from linnet import figures
-    from linnet.atomic import check_apart, check_output
-
-    check_apart(model=save, figure=plot, **others)
-    if save is not None:
-        check_output(save)
-    if plot is not None:
-        for path in (plot, _beside(plot)) if learned else (plot,):
-            check_output(path, figures.SUFFIXES)
-
-
-def _write(result: Fit | Fits, data: str, save: str | None, plot: str | None, quiet: bool) -> None:
-    """Write the model and the figures that were asked for."""
-    from linnet import figures
-    from linnet.fitted import Fit
-
-    if save is not None:
-        result.save(save)
-        remark(f"Model: {save}", quiet)
-    if plot is None:
-        return
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        figures.save(result.plot(data if len(result.names) == 1 else None), plot)
-        remark(f"Figure: {plot}", quiet)
-        try:
-            if isinstance(result, Fit) and "lr" in result.settings:
-                figures.save(figures.loss_curve(result), _beside(plot))
-                remark(f"Figure: {_beside(plot)}", quiet)
-        except InputError as error:  # no reason to fail: the weights are there
-            remark(f"No loss curve: {error}", quiet)
-    for text in {str(warning.message): None for warning in warned}:
-        remark(text, quiet)
 
 
 def _status(fits: Iterable[Fit]) -> int:
@@ -390,9 +378,3 @@ def _status(fits: Iterable[Fit]) -> int:
     if Status.INTERRUPTED in ends:
         return INTERRUPTED
     return DONE if all(end.converged for end in ends) else NOT_CONVERGED
-
-
-def _beside(plot: str) -> Path:
-    """Where the loss curve goes that belongs to a figure: weights.png has weights-loss.png."""
-    path = Path(plot)
-    return path.with_name(f"{path.stem}-loss{path.suffix}")

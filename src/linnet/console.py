@@ -2,42 +2,111 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 DONE, NOT_CONVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
+SETTINGS = "features|missing|errors|precision|solver|loss|losses|kind|scale|lr|schedule|shuffle|init|tol"
+"""Names that a message spells as Python does, and that are options here."""
+_SPOKEN = re.compile(
+    r"""(?<![\w=])(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # a name as the data spell it, no matter how
+    r"|\bloss=Quantile\(\[(?P<levels>[^]]*)\]\)"
+    rf"""|\b(?P<name>{SETTINGS})=(?:(?P<quote>["'])(?P<word>[\w-]+)(?P=quote)|(?P<any>…)|(?![^\s.,;:)]))"""
+)
+
+
+@contextmanager
+def console() -> Iterator[None]:
+    """stdout and stderr as a command needs them: there, able to take any character, with warnings in one line each.
+
+    A stream that was closed before the start is None in Python, and becomes a sink.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # it stays open
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without R² still gets the numbers
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: remark(f"linnet: {message}", quiet=False)
+        yield
+
+
+@contextmanager
+def stdout() -> Iterator[TextIO]:
+    """What to write the result to.
+
+    Raises:
+        BrokenPipeError: whoever reads it has left, which is no reason to complain.
+        OSError: it takes no more, for instance because the disk is full; `filename` is "stdout".
+    """
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _mute()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OSError(error.errno, error.strerror, "stdout") from error
 
 
 def say(text: str) -> None:
-    """Print, also when nobody reads: what is left to do, such as saving the model, is done all the same."""
+    """Print, also when nobody reads.
+
+    Raises:
+        OSError: stdout takes no more. What is left to do, such as saving the model, must be done all the same.
+    """
+    with suppress(BrokenPipeError), stdout() as stream:
+        print(text, file=stream)
+
+
+def holds_unicode() -> bool:
+    """Whether stdout can take every character, as a reader of JSON expects it: in UTF-8."""
     try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        mute_stdout()
+        return codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    except (AttributeError, LookupError, TypeError):  # a stand-in for stdout need not have an encoding
+        return False
 
 
 def remark(text: str, quiet: bool) -> None:
-    """Tell on stderr what was done, unless a reader wants it quiet."""
+    """Tell on stderr what was done, unless a reader wants it quiet or there is none."""
     if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
 
 def complain(text: str) -> int:
     """Say in one paragraph what is wrong, and give the exit status for it.
 
-    A remedy such as missing="drop" is spelled as it is typed here.
+    A remedy such as missing="drop" is spelled as it is typed here; what stands in quotes is a name, and stays.
     """
-    typed = re.sub(
-        r'\b(features|missing|errors|precision|solver|loss|losses|scale|lr|schedule|shuffle|init|tol)=(?:"([\w-]+)"|(…))',
-        lambda found: f"--{found[1]} {found[2] or found[3]}",
-        " ".join(text.split()),
-    )
-    print(f"linnet: {typed}", file=sys.stderr)
+    typed = _SPOKEN.sub(_typed, " ".join(filter(None, map(str.strip, text.splitlines()))))
+    remark(f"linnet: {typed}", quiet=False)
     return BAD_INPUT
 
 
-def mute_stdout() -> None:
-    """Point stdout at nothing, so that Python's own flush at exit does not stumble over the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _typed(found: re.Match[str]) -> str:
+    """One piece of a message as it is typed on the command line."""
+    if found["levels"]:
+        return f"--quantile {found['levels'].replace(' ', '')}"
+    if not found["name"]:
+        return found[0]
+    return f"--{found['name']} {found['word'] or found['any'] or ''}".rstrip()
+
+
+def _mute() -> None:
+    """Point stdout at nothing, so that Python's own flush at exit does not stumble over what it could not write."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    finally:
+        os.close(nowhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +15,14 @@ from linnet.block import InputError
 if TYPE_CHECKING:
     from linnet.losses import Loss, Quantiles
     from linnet.solvers.solver import Solver
+
+
+def _hush(quiet: bool) -> bool:
+    """Leave out warnings too, which a command shows as remarks."""
+    if quiet:
+        warnings.simplefilter("ignore")
+    return quiet
+
 
 # --- What to fit ----------------------------------------------------------------------------------------------------
 
@@ -196,7 +205,10 @@ Kind = Annotated[
         "expected value.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no remarks on stderr.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show no progress and no remarks on stderr.", callback=_hush),
+]
 Save = Annotated[str | None, typer.Option("--save", metavar="FILE", help="Write the model to this file (JSON).")]
 Figure = Annotated[
     str | None, typer.Option("--plot", metavar="FILE", help="Write a figure to this file (.png, .svg or .pdf).")
