@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from linnet.block import Block, InputError
-from linnet.bootstrap import Reweighted, bootstrap
+from linnet.bootstrap import Reweighted
+from linnet.bootstrap import bootstrap as errors_and_notes
+from linnet.inference import Uncertainty
 from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
 from linnet.moments import Moments
 from linnet.objective import Objective
@@ -24,6 +26,11 @@ from linnet.sources.source import Source
 
 Floats = NDArray[np.float64]
 LEAST = Objective(Squared())
+
+
+def bootstrap(*args: Any, **settings: Any) -> Uncertainty | None:
+    """The errors alone."""
+    return errors_and_notes(*args, **settings)[0]
 
 
 def solution_of(source: Source, objective: Objective = LEAST) -> Solution:
@@ -89,7 +96,7 @@ def test_least_squares_has_the_errors_of_its_sandwich(table: tuple[Floats, Float
     source = ArraySource(X, y, weight=w if weighted else None)
     solution = solution_of(source)
     errors = bootstrap(Exact(), LEAST, source, solution, replicates=1000)
-    robust, classical = solution.robust(source, "hc0"), solution.uncertainty
+    robust, classical = solution.robust(source, "hc0")[0], solution.uncertainty
     assert errors is not None
     assert robust is not None
     assert classical is not None
@@ -211,7 +218,7 @@ def test_numbers_out_of_range(settings: dict[str, Any], words: str) -> None:
 
 
 def test_refusals() -> None:
-    source = ArraySource([[1.0], [2.0], [4.0]], [1.0, 3.0, 2.0])
+    source = ArraySource([[1.0], [2.0], [4.0], [5.0]], [1.0, 3.0, 2.0, 2.0])
     solution = solution_of(source)
     with pytest.raises(InputError, match=r"Fit 1 of the bootstrap's 200 failed.*Or ask for other errors"):
         bootstrap(Exact(), Objective(Absolute()), source, solution)

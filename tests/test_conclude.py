@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,44 @@ def test_a_delta_of_another_size_than_the_residuals_is_noted() -> None:
     assert np.isnan(scaled.std_errors).all()
     (note,) = scaled.notes
     assert "too few to tell standard errors" in note
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("scale", ["mad", "concomitant"])
+def test_the_robust_scale_of_a_huber_fit_is_the_one_it_took_delta_from(scale: Any, intercept: bool) -> None:
+    """For the MAD that about 0, as statsmodels estimates it; of a delta that was given, that about the median."""
+    X, y = engel()
+    X = X / 1000.0
+    fit = linnet.fit(X, y, loss=linnet.Huber(k=1.345, scale=scale), intercept=intercept)
+    assert fit.robust_scale == pytest.approx(fit.settings["delta"] / 1.345, rel=1e-15)
+    given = linnet.fit(X, y, loss=linnet.Huber(fit.settings["delta"]), intercept=intercept)
+    r = y - fit.predict(X)
+    assert given.robust_scale == pytest.approx(np.median(np.abs(r - np.median(r))) / 0.6745, rel=1e-6)
+    if scale == "mad":
+        design = sm.add_constant(X) if intercept else X
+        model = sm.RLM(y, design, M=sm.robust.norms.HuberT()).fit(tol=1e-12, maxiter=500)
+        assert fit.robust_scale == pytest.approx(model.scale, rel=1e-4)  # which divides by more digits of 0.6745
+        assert abs(given.robust_scale / fit.robust_scale - 1) > 1e-3
+    learned = linnet.fit(X, y, loss=linnet.Huber(k=1.345, scale=scale), intercept=intercept, errors="none")
+    assert learned.robust_scale == fit.robust_scale
+
+
+def test_a_huber_fit_without_residuals_has_scale_0() -> None:
+    x = np.arange(20.0)[:, None]
+    assert linnet.fit(x, 2.0 * x[:, 0], loss=linnet.Huber(k=1.345)).robust_scale == 0
+
+
+def test_a_column_that_varies_by_less_than_its_rounding_is_not_called_constant() -> None:
+    ids = 2**53 + np.array([1, 2, 3, 5, 9, 12])
+    X, y = np.column_stack([ids.astype(float), [1.0, 2, 3, 5, 4, 7]]), np.array([1.0, 3, 2, 5, 4, 4])
+    assert len(np.unique(X[:, 0])) > 1
+    for precision in ("auto", "exact"):
+        (note,) = linnet.fit(X, y, precision=precision).notes
+        assert "`x1` varies by less than the rounding of its size (9.0072e+15)" in note
+        assert "constant" not in note
+    for value in (0.1, 2.0**53, 1 / 3):
+        X[:, 0] = value
+        assert "`x1` is constant" in linnet.fit(X, y).notes[0]
 
 
 def test_who_interrupts_is_not_kept_waiting_for_the_optimum(tmp_path: Path) -> None:

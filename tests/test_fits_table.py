@@ -196,3 +196,12 @@ def test_to_dict_is_json_and_complete() -> None:
     assert (record["target"], record["n"], record["converged"]) == ("body_mass_g", 200, True)
     with pytest.raises(InputError, match="between 0 and 1"):
         fits.to_dict(1.0)
+
+
+def test_errors_are_named_only_where_there_are_some() -> None:
+    base = quantiles((0.1, 0.5))
+    fits = Fits((replace(base.fits[0], uncertainty=None), base.fits[1]), base.labels)
+    (line,) = (line for line in render(fits).splitlines() if line.startswith("errors"))
+    assert line.split() == ["errors", "–", "nid"]
+    bare = Fits(tuple(replace(fit, uncertainty=None) for fit in base), base.labels)
+    assert "errors" not in render(bare)

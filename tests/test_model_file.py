@@ -22,7 +22,7 @@ from linnet.dependencies import Dependencies
 from linnet.design import Design, Feature
 from linnet.fits import Fits
 from linnet.fitted import Fit
-from linnet.inference import Uncertainty
+from linnet.inference import Uncertainty, Withheld
 from linnet.model_file import load, save
 from linnet.status import Status
 
@@ -34,7 +34,8 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
     if isinstance(a, Uncertainty):
-        return isinstance(b, Uncertainty) and same(a.sd, b.sd) and same(a.correlation, b.correlation)
+        alike = isinstance(b, Uncertainty) and same(a.sd, b.sd) and same(a.correlation, b.correlation)
+        return alike and type(a.withheld) is type(b.withheld) and same(a.withheld, b.withheld)
     if isinstance(a, Dependencies):
         return isinstance(b, Dependencies) and same(vars(a), vars(b))
     if isinstance(a, float):
@@ -92,6 +93,12 @@ def correlations(draw: st.DrawFn, size: int) -> Any:
 
 
 @st.composite
+def withheld(draw: st.DrawFn, size: int) -> Withheld:
+    told = np.array(draw(st.lists(st.booleans(), min_size=size, max_size=size)))
+    return Withheld(told, draw(vector(st.floats(allow_nan=False), 2 * size)).reshape(2, size))
+
+
+@st.composite
 def fits(draw: st.DrawFn) -> Fit:
     """Fits with any value that a field may have; they need not make sense together."""
     d = draw(st.integers(1, 4))
@@ -112,7 +119,12 @@ def fits(draw: st.DrawFn) -> Fit:
         bias_identified=draw(st.booleans()),
         uncertainty=draw(
             st.none()
-            | st.builds(Uncertainty, sd=vector(st.floats(min_value=0), d + 2), correlation=correlations(d + 2))
+            | st.builds(
+                Uncertainty,
+                sd=vector(st.floats(min_value=0), d + 2),
+                correlation=correlations(d + 2),
+                withheld=st.none() | withheld(d + 2),
+            )
         ),
         centre=draw(vector(finite, d)),
         centre_value=draw(finite),
@@ -259,7 +271,7 @@ def test_what_is_no_model_is_refused(path: Path, content: bytes, says: str) -> N
 
 @pytest.mark.parametrize("depth", [*range(900, 1000, 7), 2_000, 20_000])
 def test_nesting_at_the_edge_of_what_python_parses(path: Path, depth: int) -> None:
-    path.write_text('{"format": "linnet-fit", "version": 1, "fit": ' + "[" * depth + "]" * depth + "}")
+    path.write_text('{"format": "linnet-fit", "version": 2, "fit": ' + "[" * depth + "]" * depth + "}")
     with pytest.raises(InputError, match="damaged"):
         load(path)
 
@@ -274,6 +286,14 @@ def test_a_pickle_is_refused_and_not_run(path: Path) -> None:
         with pytest.raises(InputError, match="not a Linnet model file"):
             load(path)
     assert not path.with_name("boom").exists()
+
+
+def test_an_older_version_asks_for_a_new_fit(path: Path, document: dict[str, Any]) -> None:
+    document["version"] = 1
+    del document["fit"]["uncertainty"]
+    path.write_text(mended(document))
+    with pytest.raises(InputError, match=r"older Linnet .*fit again"):
+        load(path)
 
 
 def test_a_newer_version_asks_for_an_upgrade(path: Path, document: dict[str, Any]) -> None:
@@ -305,6 +325,8 @@ def test_an_unreadable_file_is_refused(path: Path) -> None:
         load(path)
 
 
+HELD: list[Any] = [{}, [], [True] * 4, [[True] * 4], [[1] * 4, []], [[True] * 3, []], [[True] * 4, [[0.0] * 3]]]
+HELD.append([[True] * 4, [["nan"] * 4]])
 LIES: list[tuple[str, Any]] = [
     ("names", ["x1"]),
     ("names", "x1"),
@@ -333,11 +355,13 @@ LIES: list[tuple[str, Any]] = [
     ("bias_identified", None),
     ("uncertainty", []),
     ("uncertainty", {"sd": [1.0] * 4}),
-    ("uncertainty", {"sd": [1.0] * 3, "correlation": [0.0] * 10}),
-    ("uncertainty", {"sd": [-1.0] * 4, "correlation": [0.0] * 10}),
-    ("uncertainty", {"sd": ["nan"] * 4, "correlation": [0.0] * 10}),
-    ("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 9}),
-    ("uncertainty", {"sd": [1.0] * 4, "correlation": [2.0] * 10}),
+    ("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 10}),
+    *(("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 10, "withheld": held}) for held in HELD),
+    ("uncertainty", {"sd": [1.0] * 3, "correlation": [0.0] * 10, "withheld": None}),
+    ("uncertainty", {"sd": [-1.0] * 4, "correlation": [0.0] * 10, "withheld": None}),
+    ("uncertainty", {"sd": ["nan"] * 4, "correlation": [0.0] * 10, "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 9, "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "correlation": [2.0] * 10, "withheld": None}),
     ("centre", ["inf", 0.0]),
     ("centre_value", "nan"),
     ("scale", [-1.0, 1.0]),

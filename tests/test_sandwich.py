@@ -220,7 +220,7 @@ def test_huber_with_a_large_delta_is_least_squares(
     source = ArraySource(X, y, weight=rng.uniform(0.2, 3.0, 60) if weighted else None)
     least = solve(source, Objective(Squared(), l2=l2, intercept=intercept))
     objective = Objective(Huber(1e6), l2=l2, intercept=intercept)
-    for kind, expected in (("iid", least.uncertainty), ("sandwich", least.robust(source, "hc1"))):
+    for kind, expected in (("iid", least.uncertainty), ("sandwich", least.robust(source, "hc1")[0])):
         got = assess(source, objective, least, least.weights, least.bias, kind).uncertainty
         assert got is not None
         assert expected is not None
@@ -323,18 +323,57 @@ def test_large_tables_in_threads_and_by_a_sample(rng: np.random.Generator, monke
         assert errors(f32) == pytest.approx(errors(other), rel=1e-3)
 
 
-def test_vertex_of_few_rows_and_wild_quantiles() -> None:
+def test_vertex_of_few_rows() -> None:
     """Interpolated rows are in the kernel; it is widened when it holds few others, and that is said."""
     data = sm.datasets.longley.load_pandas()
     X, y = data.exog.to_numpy(float), data.endog.to_numpy(float)
-    theta = quantile_fit(X / X.std(axis=0), y / 1e3, 0.25) * 1e3 / np.r_[1.0, X.std(axis=0)]
-    for q in (0.25, 0.75, 1e-4, 1 - 1e-4, 1e-300):
-        for kind in ("nid", "iid"):
+    theta = quantile_fit(X / X.std(axis=0), y / 1e3, 0.5) * 1e3 / np.r_[1.0, X.std(axis=0)]
+    for kind in ("nid", "iid"):
+        got = assessed(X, y, theta, Quantile(0.5), kind)
+        assert (errors(got) > 0).all()
+        assert "to hold 12 rows" in got.notes[0]
+        assert "either side of the median, for 7 weights" in got.notes[1]
+        for q in (0.25, 1e-4, 1 - 1e-4, 1e-300):
             got = assessed(X, y, theta, Quantile(q), kind)
-            assert np.isfinite(errors(got)).all()
-            assert (errors(got) > 0).all()
-            if q != 0.75:
-                assert "to hold 12 rows" in got.notes[0]
+            assert got.uncertainty is None
+            assert "too few to tell standard errors" in got.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "far"),
+    [(Huber(1.0), [-90.0, 90.0]), (Absolute(), [-90.0, 0.0, 90.0]), (Quantile(0.5), [-90.0, 0.0, 90.0])],
+)
+@pytest.mark.parametrize("dependent", [False, True])
+def test_a_level_that_no_small_residual_tells_takes_no_other_error_away(
+    rng: np.random.Generator, loss: Loss, far: list[float], dependent: bool
+) -> None:
+    """Its rows are all far off, or interpolated. The others' errors are those of their own rows, df apart."""
+    n, k = 120, len(far)
+    group = np.repeat([0, 1, 2], [n // 2, n // 2, k])
+    X = np.column_stack([group == 1, group == 2]).astype(float)
+    y = np.r_[rng.standard_normal(n), far]
+    start = np.array([np.median(y[:60]), np.median(y[60:n]) - np.median(y[:60])])
+    theta = np.r_[start, -start[0]]
+    if dependent:
+        X, theta = np.column_stack([X, X[:, 0]]), np.r_[theta[0], theta[1] / 2, theta[2], theta[1] / 2]
+    kind = "sandwich" if isinstance(loss, Huber) else "nid"
+    got = assessed(X, y, theta, loss, kind)
+    assert got.uncertainty is not None
+    told = np.delete(np.isfinite(got.uncertainty.shown), 1)
+    assert told.tolist() == [True, True, False, True][: 1 + X.shape[1]]
+    (note,) = got.notes
+    assert f"the standard {kind} error of `x2`" in note
+    alone = assessed(X[:n, :1], y[:n], start, loss, kind)
+    if isinstance(loss, Huber):
+        ratio = np.sqrt((n + k) / (n + k - 3) / (n / (n - 2)))
+        spread = np.delete(got.uncertainty.sd, 1)[:2] / [1, 1 - 0.5 * dependent] / errors(alone)
+        outer = (np.abs(y - X @ theta[1:] - theta[0]) > 1)[:n].sum()
+        assert outer > 10
+        assert spread == pytest.approx([ratio, ratio], rel=1e-9)
+    else:
+        assert errors(got)[:2] == pytest.approx(errors(alone) * [1, 1 - 0.5 * dependent], rel=0.1)  # another width
+    moves = got.uncertainty.prediction_sd(X[[0, 61, n]] - X.mean(axis=0))
+    assert np.isnan(moves).tolist() == [False, False, True]
 
 
 def test_ties() -> None:

@@ -9,7 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from linnet.block import Block, Float64s, InputError
-from linnet.inference import Uncertainty
+from linnet.density import quantile_of, rows_beyond
+from linnet.inference import Uncertainty, Withheld
+from linnet.lone_rows import LoneRows
 from linnet.objective import Objective
 from linnet.settings import whole
 from linnet.solution import Solution
@@ -65,7 +67,7 @@ def bootstrap(
     solution: Solution,
     replicates: int = 200,
     seed: int = 0,
-) -> Uncertainty | None:
+) -> tuple[Uncertainty | None, tuple[str, ...]]:
     """Standard errors from how the weights vary over fits with random row weights.
 
     Each fit multiplies the row weights by independent exponential numbers of mean and variance 1: the weighted
@@ -86,7 +88,8 @@ def bootstrap(
         seed: of the random numbers, at least 0.
 
     Returns:
-        The Uncertainty; None without degrees of freedom.
+        The Uncertainty, None without degrees of freedom; and what a reader must know of it. Weights that LoneRows
+        decide have no error, outer quantiles with fewer rows beyond than weights none at all.
 
     Raises:
         InputError: the numbers are out of range, the rows cannot be read again, or a fit fails.
@@ -100,7 +103,10 @@ def bootstrap(
             "The bootstrap fits the rows many times, but these can be read only once: give a table or files."
         )
     if not solution.df_residual > 0:
-        return None
+        return None, ()
+    lone, enough, notes = _looked(source, objective, solution)
+    if not enough:
+        return None, notes
     found = np.empty((replicates, solution.weights.size + 2))
     for replicate in range(replicates):
         try:
@@ -113,7 +119,23 @@ def bootstrap(
         found[replicate] = bias, bias + float(solution.centre[:-1] @ weights), *weights
     if not objective.intercept:
         found[:, :2] = 0.0
-    return _spread(found)
+    return _spread(found, solution.withheld(lone.directions)), (*notes, *lone.notes(solution, "bootstrap"))
+
+
+def _looked(source: Source, objective: Objective, solution: Solution) -> tuple[LoneRows, bool, tuple[str, ...]]:
+    """By one more pass: rows that decide their own fit, whether a quantile has rows enough, and what to say of that."""
+    lone = LoneRows(source)
+    weights: list[Float64s] = []
+    for block in source.blocks():
+        z = solution.whitened(solution.scaled(block.X, slice(0, block.features)))
+        lone.add(block.start, *LoneRows.among(z, solution.shares(block)))
+        if block.weight is not None:
+            weights.append(block.weight[block.weight > 0])
+    q, n = quantile_of(objective.loss), solution.equations.n
+    if q is None:
+        return lone, True, ()
+    w = np.concatenate(weights) if weights else None
+    return lone, *rows_beyond(n, w, q, solution.rank + solution.equations.intercept)
 
 
 def _optimum(solver: Solver, objective: Objective, source: Source) -> tuple[float, Float64s]:
@@ -127,7 +149,7 @@ def _optimum(solver: Solver, objective: Objective, source: Source) -> tuple[floa
     return last.bias, last.weights
 
 
-def _spread(found: Float64s) -> Uncertainty:
+def _spread(found: Float64s, withheld: Withheld | None) -> Uncertainty:
     """Standard deviations and correlations of the columns of (replicates, d+2)."""
     off = found - found.mean(axis=0)
     largest = np.abs(off).max(axis=0)  # by which they are divided, since squares leave float64's range first
@@ -140,4 +162,4 @@ def _spread(found: Float64s) -> Uncertainty:
         np.fill_diagonal(joint, 1.0)
         return np.asarray(joint)
 
-    return Uncertainty(sd * largest, correlation)
+    return Uncertainty(sd * largest, correlation, withheld)

@@ -15,6 +15,7 @@ from linnet.fitting import fit_source, named_loss
 from linnet.influence import DecidingRows, deciding_rows
 from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared
 from linnet.sources import open_source
+from linnet.text import listed
 
 if TYPE_CHECKING:
     from linnet.fitted import Fit
@@ -215,10 +216,7 @@ def _flags(fits: Fits) -> tuple[tuple[Flag, ...], tuple[str, ...]]:
 
 def _listed(names: Sequence[str]) -> str:
     """`a`, `b` and 40 more."""
-    quoted = [f"`{name}`" for name in names]
-    if len(names) > SHOWN:
-        quoted = [*quoted[:SHOWN], f"{len(names) - SHOWN:,} more"]
-    return " and ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
+    return listed([f"`{name}`" for name in names], SHOWN)
 
 
 def _sign_changes(fits: Fits, known: NDArray[np.bool_]) -> Iterator[Flag]:

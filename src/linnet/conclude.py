@@ -43,6 +43,7 @@ def conclude(
     solver: str = Exact.name,
     n_dropped: int = 0,
     passes: int = 1,
+    notes: tuple[str, ...] = (),
 ) -> Fit:
     """The Fit that a run's last Step leaves.
 
@@ -58,6 +59,7 @@ def conclude(
         solver: name of the solver.
         n_dropped: rows left out because a value was missing.
         passes: how many times the rows were read.
+        notes: what a reader must know of the uncertainty.
     """
     assert last.weights is not None
     assert last.bias is not None
@@ -112,7 +114,7 @@ def conclude(
         r2=r2,
         adjusted_r2=1.0 - unexplained * (n - objective.intercept) / df if df > 0 else math.nan,
         pseudo_r2=math.nan if assessment is None else _pseudo_r2(assessment, objective, last, optimum or last),
-        robust_scale=math.nan if assessment is None else assessment.robust_scale,
+        robust_scale=math.nan if assessment is None else _scale(assessment, objective.loss, optimum or last),
         f_statistic=f,
         f_p_value=f_upper(f, rank, df),
         condition=math.nan if solution is None else solution.condition,
@@ -121,6 +123,7 @@ def conclude(
         notes=(
             *_filled(design, uncertainty),
             *_notes(judged, design.names, objective),
+            *notes,
             *(assessment.notes if assessment is not None else ()),
             *(_bend(objective.loss, assessment.robust_scale) if assessment is not None else ()),
             *_farthest(last, exact, judged, uncertainty, design.names, "" if optimum is not None else errors),
@@ -158,6 +161,14 @@ def _pseudo_r2(assessment: Assessment, objective: Objective, last: Step, optimum
     return 1.0 - (1.0 - assessment.pseudo_r2) * (loss(last) / least) if least > 0 else assessment.pseudo_r2
 
 
+def _scale(assessment: Assessment, loss: Loss, optimum: Step) -> float:
+    """The robust scale of the residuals: that which a Huber loss took its delta from, if it did."""
+    settled = optimum.settled
+    if isinstance(loss, Huber) and loss.k is not None and isinstance(settled, Huber) and optimum.settings["iterations"]:
+        return settled.delta / loss.k
+    return assessment.robust_scale
+
+
 def _bend(loss: Loss, spread: float) -> Iterator[str]:
     """That a delta which was given, or left at 1, has another size than the residuals."""
     if isinstance(loss, Huber) and loss.k is None and 0 < loss.delta < SHARP * spread:
@@ -182,7 +193,7 @@ def _farthest(
     told = errors in ("classical", "none") or (errors != "" and last.status is not Status.CONVERGED)
     if told or exact is None or uncertainty is None or solution is None:
         return
-    sd = np.r_[uncertainty.sd[0], uncertainty.sd[2:]]
+    sd = np.delete(uncertainty.shown, 1)
     away = np.abs(_coefficients(last) - exact) * np.r_[solution.bias_identified, solution.identified]
     far: Float64s = np.divide(away, sd, out=np.zeros_like(sd), where=sd > 0)
     worst = int(np.argmax(far))
@@ -197,8 +208,11 @@ def _ratio(a: float, b: float) -> float:
 
 
 def _wald(solution: Solution, weights: Float64s, uncertainty: Uncertainty | None) -> float:
-    """The F statistic of any other covariance: its Wald statistic over the number of independent weights."""
-    if uncertainty is None:
+    """The F statistic of any other covariance: its Wald statistic over the number of independent weights.
+
+    NaN where a weight's error is withheld: without it the statistic would test another hypothesis.
+    """
+    if uncertainty is None or np.isnan(uncertainty.shown[2:]).any():
         return math.nan
     sd = uncertainty.sd[2:]
     if not sd.any() and weights.any():
@@ -247,6 +261,15 @@ def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objecti
             )
         return
     for column, coefficients, constant in solution.dependencies[:SHOWN]:
+        varies = (
+            solution.equations.precision == "exact" and solution.equations.diagonal[column] > 0
+        )  # then not rounding
+        if varies and objective.intercept and not coefficients.any():
+            yield (
+                f"`{names[column]}` varies by less than the rounding of its size ({constant:.6g}): it cannot be told "
+                "from the intercept, its weight is 0. Subtract a number near that from it before it is rounded"
+            )
+            continue
         yield _dependency(names, column, coefficients, constant, objective.intercept)
     if len(solution.dependencies) > SHOWN:
         yield f"and {len(solution.dependencies) - SHOWN:,} more columns are not separately identifiable"

@@ -142,8 +142,9 @@ def _facts(fits: Fits) -> Iterator[Row]:
         yield "delta", [number(delta, 4) if isinstance(delta, float) else DASH for delta in deltas]
     if not all(math.isnan(fit.gap) for fit in fits):
         yield "gap, at most", [bound(fit.gap) for fit in fits]
-    if len({fit.errors for fit in fits}) > 1:
-        yield "errors", [fit.errors for fit in fits]
+    errors = [fit.errors if fit.uncertainty is not None else DASH for fit in fits]
+    if len(set(errors)) > 1:
+        yield "errors", errors
 
 
 def _sentences(fits: Fits) -> list[str]:

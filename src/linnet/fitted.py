@@ -50,9 +50,11 @@ class Fit:
         adjusted_r2: the same, adjusted for the number of features.
         pseudo_r2: for other losses than squared, the share by which the features lower the loss below that of the best
             constant (Koenker and Machado 1999); NaN for squared loss, and when the best constant fits exactly.
-        robust_scale: for other losses than squared, the spread of the residuals whatever a few outliers do: their
-            median distance from their median over 0.6745, or what a Huber loss estimated; NaN for squared loss.
-        f_statistic: for the hypothesis that every weight is 0; NaN where not defined.
+        robust_scale: for other losses than squared, the spread of the residuals whatever a few outliers do: what
+            Huber(k=…) estimated, delta/k, or else their median distance from their median over 0.6745; NaN for squared
+            loss.
+        f_statistic: for the hypothesis that every weight is 0; NaN where not defined, also where the standard error of
+            a weight is withheld: that of the others would be for another hypothesis.
         f_p_value: its p value.
         condition: condition number of the standardised design; infinite when rank deficient.
         dependencies: which columns others reproduce in all rows used; None where none do, or where it is not known.
@@ -120,17 +122,19 @@ class Fit:
 
     @property
     def std_errors(self) -> Float64s:
-        """Standard errors of the weights, shape (d,); NaN where not identified or not available."""
+        """Standard errors of the weights, shape (d,); NaN where not identified, not available or withheld."""
         if self.uncertainty is None:
             return np.full(len(self.names), np.nan)
-        return np.asarray(np.where(self.identified, self.uncertainty.sd[2:], np.nan))
+        return np.asarray(np.where(self.identified, self.uncertainty.shown[2:], np.nan))
 
     @property
     def bias_std_error(self) -> float:
         """Standard error of the bias; NaN where not available, 0 without an intercept."""
         if not self.intercept:
             return 0.0
-        return float(self.uncertainty.sd[0]) if self.uncertainty is not None and self.bias_identified else float("nan")
+        if self.uncertainty is None or not self.bias_identified:
+            return float("nan")
+        return float(self.uncertainty.shown[0])
 
     @cached_property
     def covariance(self) -> Float64s:

@@ -242,6 +242,7 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
     solution, optimum = last.solution, None
     uncertainty: Uncertainty | None = None
     assessment: Assessment | None = None
+    notes: tuple[str, ...] = ()
     squared = isinstance(objective.loss, Squared)
     finder, best = solver, last
     interrupted = last.status is Status.INTERRUPTED  # somebody wants an end, not more passes
@@ -263,11 +264,11 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
         from linnet.bootstrap import bootstrap
 
         if interrupted:
-            last = last._replace(notes=(*last.notes, "no standard errors: the bootstrap would fit many times more"))
+            notes = ("no standard errors: the bootstrap would fit many times more",)
         else:
-            uncertainty = bootstrap(finder, objective, source, solution)
+            uncertainty, notes = bootstrap(finder, objective, source, solution)
     elif solution is not None and squared and errors.startswith("hc"):
-        uncertainty = solution.robust(source, errors)
+        uncertainty, notes = solution.robust(source, errors)
         passes += 1
     return conclude(
         last,
@@ -281,6 +282,7 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
         solver=solver.name,
         n_dropped=dropped,
         passes=passes,
+        notes=notes,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,21 @@ from linnet.block import Float64s, InputError
 from linnet.settings import share
 
 SUMMARY_ROWS = 2  # bias, value at the centre
+MOVED = 1e-3
+"""Least of a direction in which nothing tells the spread that a prediction must move by to have no error. Where that
+direction is a row's own, rows of that weight that were fitted move by at most 1e-4 of it (see LoneRows)."""
+
+
+class Withheld(NamedTuple):
+    """Which standard errors cannot be told, though the weights can.
+
+    Attributes:
+        told: (d+2,), whether each of [bias, value at the centre, weights] has a standard error.
+        moves: (k, d+2), by how much these move along each direction in which nothing tells their spread.
+    """
+
+    told: NDArray[np.bool_]
+    moves: Float64s
 
 
 class Uncertainty:
@@ -23,14 +38,18 @@ class Uncertainty:
     computed around it, because around 0 they cancel when features lie far from 0.
 
     Attributes:
-        sd: shape (d+2,), standard errors; finite also where a weight is not identified.
+        sd: shape (d+2,), standard errors; finite also where a weight is not identified, or its error withheld.
         correlation: shape (d+2, d+2).
+        withheld: which of them are not to be shown; None where all are told.
     """
 
-    def __init__(self, sd: Float64s, correlation: Float64s | Callable[[], Float64s]) -> None:
+    def __init__(
+        self, sd: Float64s, correlation: Float64s | Callable[[], Float64s], withheld: Withheld | None = None
+    ) -> None:
         """Correlations that take long to work out may be given as what works them out, which is done when asked for."""
         self.sd = sd
         self._correlation = correlation
+        self.withheld = withheld
 
     @property
     def correlation(self) -> Float64s:
@@ -41,24 +60,37 @@ class Uncertainty:
         return held
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.sd, self.correlation)
+        return type(self), (self.sd, self.correlation, self.withheld)
+
+    @property
+    def shown(self) -> Float64s:
+        """The standard errors (d+2,), NaN where they are withheld."""
+        return self.sd if self.withheld is None else np.where(self.withheld.told, self.sd, np.nan)
 
     def covariance(self, identified: NDArray[np.bool_], bias_identified: bool) -> Float64s:
-        """Covariance of [bias, weights], shape (d+1, d+1); NaN in rows and columns that are not identified."""
+        """Covariance of [bias, weights], shape (d+1, d+1); NaN in rows and columns that are not identified or told."""
         keep = np.r_[0, SUMMARY_ROWS : self.sd.size]
         known = np.r_[bias_identified, identified]
-        sd = np.where(known, self.sd[keep], np.nan)
+        sd = np.where(known, self.shown[keep], np.nan)
         with np.errstate(over="ignore"):
             return np.asarray(self.correlation[np.ix_(keep, keep)] * sd[:, None] * sd)
 
     def prediction_sd(self, offsets: Float64s) -> Float64s:
-        """Standard error of the expected target, shape (n,), at rows given as features minus the centre, (n, d)."""
+        """Standard error of the expected target, shape (n,), at rows given as features minus the centre, (n, d).
+
+        NaN where a row moves along a direction in which nothing tells the spread.
+        """
         parts = np.empty((offsets.shape[0], offsets.shape[1] + 1))
         parts[:, 0] = self.sd[1]
         parts[:, 1:] = offsets * self.sd[SUMMARY_ROWS:]
         inner = self.correlation[1:, 1:]
         variance = np.einsum("ij,ij->i", parts @ inner, parts)
-        return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+        sd = np.sqrt(np.maximum(variance, 0.0))
+        if self.withheld is not None:
+            moves = self.withheld.moves[:, 1:]
+            still = np.abs(moves[:, 0] + offsets @ moves[:, 1:].T) <= MOVED  # false also of what is not finite
+            sd[~still.all(axis=1)] = np.nan
+        return np.asarray(sd)
 
 
 def t_two_sided(t: Float64s, df: float) -> Float64s:

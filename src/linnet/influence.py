@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s
+from linnet.lone_rows import LEAST_FREE
 from linnet.moments import PARALLEL, in_chunks
-from linnet.solution import LEAST_FREE, Solution
+from linnet.solution import Solution
 from linnet.sources.source import Source
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -29,7 +30,7 @@ from linnet.atomic import Paths, replacing
 from linnet.block import Float64s, InputError
 from linnet.dependencies import Dependencies
 from linnet.design import Design
-from linnet.inference import Uncertainty
+from linnet.inference import Uncertainty, Withheld
 from linnet.status import Status
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def load(path: Paths, kind: type[Any] | None = None) -> Any:
         The Fit or Fits, equal to what was saved bit for bit; it has no data to show.
 
     Raises:
-        InputError: there is no such file, it is no model file or not of that kind, it is damaged, or a newer Linnet
-            wrote it.
+        InputError: there is no such file, it is no model file or not of that kind, damaged, or of another version.
     """
     text = _read(Path(path))
     try:
@@ -98,11 +98,10 @@ def load(path: Paths, kind: type[Any] | None = None) -> Any:
     version = document.get("version")
     if document.get("format") not in (FORMAT, SEVERAL):
         raise InputError(f"{path} is not a Linnet model file: give a file that `linnet fit --save` or Fit.save wrote.")
-    if type(version) is int and version > VERSION:
-        raise InputError(
-            f"{path} was written by a newer Linnet (model file version {version}; this one reads up to {VERSION}): "
-            "upgrade Linnet to load it."
-        )
+    if type(version) is int and 0 < version != VERSION:
+        age, remedy = ("a newer", "upgrade Linnet to load it") if version > VERSION else ("an older", "fit again")
+        about = f"(model file version {version}; this one reads {VERSION})"
+        raise InputError(f"{path} was written by {age} Linnet {about}: {remedy}.")
     if not intact:
         raise InputError(
             f"{path} is damaged or was edited: its contents do not match its checksum. "
@@ -160,9 +159,7 @@ def _finite(text: str) -> float:
 
 def _text(document: dict[str, Any]) -> str:
     """One line for each field, so that two models can be compared with the usual tools."""
-
-    def compact(value: Any) -> str:
-        return json.dumps(value, allow_nan=False, separators=(", ", ": "))
+    compact = partial(json.dumps, allow_nan=False, separators=(", ", ": "))
 
     def laid_out(value: Any) -> str:
         if isinstance(value, list) and any(isinstance(item, dict) for item in value):
@@ -199,7 +196,7 @@ def _value(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, Uncertainty):
         lower = value.correlation[np.tril_indices(value.sd.size)]
-        return {"sd": _value(value.sd), "correlation": _value(lower)}
+        return {"sd": _value(value.sd), "correlation": _value(lower), "withheld": _value(value.withheld)}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, tuple | list):
@@ -238,8 +235,7 @@ def _fit(body: Any) -> Fit:
     if unknown := set(body) - set(_READERS):
         raise InputError(f"the field {min(unknown)!r} is unknown.")
     names = _texts("names", body["names"], 0)
-    values = {name: read(name, body[name], len(names)) for name, read in _READERS.items()}
-    fit = Fit(**values)
+    fit = Fit(**{name: read(name, body[name], len(names)) for name, read in _READERS.items()})
     if fit.design.names != fit.names:
         raise InputError("the feature names are not those of the design.")
     if not fit.intercept and fit.bias != 0:
@@ -316,16 +312,21 @@ def _flags(name: str, value: Any, d: int) -> np.ndarray[Any, np.dtype[np.bool_]]
 def _uncertainty(name: str, value: Any, d: int) -> Uncertainty | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or set(value) != {"sd", "correlation"}:
+    if not isinstance(value, dict) or set(value) != {"sd", "correlation", "withheld"}:
         raise _wrong(name, "standard errors and correlations, or null")
     size = d + 2  # the bias, the value at the centre, the weights
     sd = _vector(0.0, inf=True)(f"{name}.sd", value["sd"], size)
     lower = _vector(-1.001, high=1.001)(f"{name}.correlation", value["correlation"], size * (size + 1) // 2)
     correlation = np.empty((size, size))
     triangle = np.tril_indices(size)
-    correlation[triangle] = lower
-    correlation.T[triangle] = lower
-    return Uncertainty(sd, correlation)
+    correlation[triangle] = correlation.T[triangle] = lower
+    if (held := value["withheld"]) is None:
+        return Uncertainty(sd, correlation)
+    if not isinstance(held, list) or len(held) != 2 or not isinstance(held[1], list):
+        raise _wrong(f"{name}.withheld", "which errors are told and what moves the others, or null")
+    moves = [_vector(-math.inf, inf=True)(f"{name}.withheld", row, size) for row in held[1]]
+    told = _flags(f"{name}.withheld", held[0], size)
+    return Uncertainty(sd, correlation, Withheld(told, np.array(moves).reshape(-1, size)))
 
 
 def _status(name: str, value: Any, d: int) -> Status:  # noqa: ARG001

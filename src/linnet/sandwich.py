@@ -13,34 +13,32 @@ be the more efficient fit with these losses.) The overall size of the weights ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from linnet.block import Block, Float64s, Floats, InputError
+from linnet.block import Block, Float64s, InputError
+from linnet.density import half_width, quantile_of, rows_beyond
+from linnet.fitted_rows import Factors, FittedRows
 from linnet.inference import Uncertainty
-from linnet.losses import Huber, Loss, Quantile
-from linnet.moments import PARALLEL, WIDE, in_chunks
-from linnet.objective import Objective, residual
-from linnet.residuals import Residuals, deviation, hall_sheather, kernel, quartiles
+from linnet.lone_rows import LoneRows
+from linnet.losses import Huber, Loss
+from linnet.objective import Objective
+from linnet.residuals import Residuals, deviation, kernel
 from linnet.solution import Solution, ldexp
 from linnet.sources.source import Source
+from linnet.text import listed
 
-TILE = 1024
-"""Rows whose products are added at a time, so that they stay in the cache."""
-CLEAR = 2.0**-44
-"""Residual, relative to what it is the difference of, that may be rounding alone."""
 FEW = 4
 """Residuals within a Huber loss's delta, for each weight, from which they tell how it bends there."""
 SINGULAR = 1e-12
-"""Smallest over largest eigenvalue of the bread from which it tells nothing."""
-
-Factors = Callable[[Float64s, Float64s | None], Float64s]
-"""What each row counts in each of k sums, (k, m), from the scaled residuals (m,) and row weights of mean 1 (m,)."""
+"""Share of the bread's largest eigenvalue from which one of a direction tells something."""
+NEAR = 1e-2
+"""Residual, in units of a Huber loss's delta, that a row which decides its own fit may be left with."""
+REMEDY = 'add rows, or use errors="classical", which takes the spread of residuals to be the same everywhere'
+SHOWN = 5
+"""Weights that a note names before the rest is only counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +98,10 @@ def assess(
       k = 1 + (n - df_residual)/n · var(psi')/mean(psi')² (Robust Statistics, 1981, section 7.6): the default of
       statsmodels' RLM ("H1") and of MASS::rlm. The classical errors, where delta is large.
 
+    Weights that LoneRows decide have no "nid" and no "sandwich" errors, nor have those of which the bread tells
+    nothing, such as that of a level all of whose rows are far off; the others have theirs. Of outer quantiles with
+    fewer rows beyond than weights there are none (see `density.rows_beyond`).
+
     l2 adds l2·Σ w to the bread's diagonal of the weights; the errors tell how the estimates spread, not how far l2
     pulls them. That a Huber loss's delta was estimated is no part of them; "bootstrap" has it.
 
@@ -119,21 +121,23 @@ def assess(
     kinds = ("sandwich", "iid", "none") if loss.huber else ("nid", "iid", "none")
     if kind not in kinds:
         raise InputError(f"errors={kind!r} is not for {objective.loss.name} loss: choose from {', '.join(kinds)}.")
-    fitted = _Fitted(source, solution, weights, bias)
+    fitted = FittedRows(source, solution, weights, bias)
     if not solution.df_residual > 0:
         kind = "none"
     residuals, passes = Residuals(), 1
     factors, crossed = _factors(loss, kind, fitted.penalised)
+    lone = LoneRows(source)
     rows: Iterable[Block] = source.blocks()
     if sample is not None and (kind == "none" or not (loss.huber or fitted.penalised or sample.weight is not None)):
         rows, passes = [sample], 0  # nothing else is summed
-    sums, grams = fitted.read(rows, factors, crossed, residuals)
+    within = max(NEAR * loss.delta, fitted.rounding) if kind == "sandwich" else -1.0
+    sums, grams = fitted.read(rows, factors, crossed, residuals, lone, within)
     uncertainty: Uncertainty | None = None
     notes: list[str] = []
     if kind != "none" and loss.huber:
-        uncertainty, notes = _huber_errors(fitted, loss, kind, sums, grams)
+        uncertainty, notes = _huber_errors(fitted, loss, kind, sums, grams, lone)
     elif kind != "none":
-        uncertainty, notes, more = _quantile_errors(fitted, loss, kind, grams, residuals)
+        uncertainty, notes, more = _quantile_errors(fitted, loss, kind, grams, residuals, lone)
         passes += more
     return Assessment(
         uncertainty,
@@ -165,111 +169,14 @@ class _Scaled:
     @classmethod
     def of(cls, loss: Loss, power: int) -> _Scaled:
         """From the shape of its slope, the target's unit being 2^power."""
-        tilt, steepness, limit = loss.bend or (0.0, 1.0, math.inf)
+        _, steepness, limit = loss.bend or (0.0, 1.0, math.inf)
         if math.isinf(limit):
             raise InputError(f"There is no sandwich for {loss.name} loss: fit absolute, quantile or Huber loss.")
-        if math.isinf(steepness):
-            q = loss.q if isinstance(loss, Quantile) else 0.5 + tilt / (2 * limit)  # the same, but for rounding
+        q = quantile_of(loss)
+        if q is not None:
             return cls(False, loss, q=q, jump=2 * limit)
         delta = ldexp(limit / steepness, -power)
         return cls(True, Huber(delta), delta=delta)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """Rows, and the weights fitted to them."""
-
-    source: Source
-    solution: Solution
-    weights: Float64s
-    bias: float
-
-    @property
-    def penalised(self) -> bool:
-        """Whether there is a ridge penalty."""
-        return bool(self.solution.ridge.any())
-
-    def read(
-        self, rows: Iterable[Block], factors: Factors | None, crossed: bool, residuals: Residuals | None = None
-    ) -> tuple[Float64s, Float64s]:
-        """Sums over rows.
-
-        Args:
-            rows: as Blocks.
-            factors: what each row counts in each of k sums.
-            crossed: whether products of the features are summed too.
-            residuals: takes what it wants of residuals and targets, scaled.
-
-        Returns:
-            Σ a (k,) and Σ a·zzᵀ (k, r+1, r+1) for each of the factors a, over n, with the features whitened to z.
-        """
-        sums, grams = np.zeros(1), np.zeros((1, self.solution.rank + 1, self.solution.rank + 1))
-        for block in rows:
-            wanted = np.empty(0, np.intp) if residuals is None else residuals.places(block)
-            work = partial(self._part, block.start, wanted, factors, crossed)
-            wide = block.features > WIDE  # products are large, and BLAS has threads of its own for them
-            for part_sums, part_grams, kept in [work(block)] if wide else in_chunks(block, work, PARALLEL):
-                sums = sums + part_sums
-                grams = grams + part_grams
-                if residuals is not None:
-                    residuals.add(kept)
-        n = self.solution.equations.n
-        return sums / n, grams / n
-
-    def _part(
-        self, start: int, wanted: NDArray[np.intp], factors: Factors | None, crossed: bool, part: Block
-    ) -> tuple[Float64s | float, Float64s | float, Float64s]:
-        """What `read` sums and keeps of some rows of the block that begins at `start`."""
-        assert part.y is not None
-        equations, power = self.solution.equations, self.solution.target_power
-        r = _in_units(residual(part, self.weights, self.bias), power)
-        w = None if part.weight is None else part.weight * (equations.n / equations.total)
-        first = part.start - start
-        low, high = np.searchsorted(wanted, (first, first + part.rows))
-        at: slice | NDArray[np.intp] = slice(None) if high - low == part.rows else wanted[low:high] - first
-        kept = [r[at], _in_units(part.y[at].astype(np.float64), power)]
-        if w is not None:
-            kept.append(w[at])
-        if factors is None:
-            return 0.0, 0.0, np.array(kept)
-        a = factors(r, w)
-        return a.sum(axis=1), self._products(part.X, a) if crossed else 0.0, np.array(kept)
-
-    def _products(self, X: Floats, a: Float64s) -> Float64s:
-        """Σ a·zzᵀ for rows X (m, d) and each of the factors a (k, m)."""
-        if len(a) == 1:
-            counted = np.flatnonzero(a[0])
-            if counted.size < a.shape[1] // 2:  # most rows lie outside a kernel
-                X, a = X[counted], a[:, counted]
-        total = np.zeros((len(a), self.solution.rank + 1, self.solution.rank + 1))
-        for i in range(0, a.shape[1] if len(a) else 0, TILE):
-            z = self.solution.whitened(self.solution.scaled(X[i : i + TILE], slice(0, X.shape[1])))
-            for k, factor in enumerate(a[:, i : i + TILE]):
-                total[k] += (z * factor[:, None]).T @ z
-        return total
-
-    def penalty(self, power: int = 0) -> Float64s:
-        """What l2 adds to the mean of w·zzᵀ, (r+1, r+1), for a loss in units of the squared target over 2^power."""
-        solution = self.solution
-        added = np.zeros((solution.rank + 1, solution.rank + 1))
-        added[1:, 1:] = solution.basis.T @ (solution.ridge[solution.kept, None] * solution.basis)
-        return np.asarray(np.ldexp(added, power))
-
-    def between(self, bread: Float64s, meat: Float64s) -> tuple[Uncertainty | None, list[str]]:
-        """Standard errors, or why there are none; `bread` over n, `meat` over n²."""
-        inner = bread if self.solution.equations.intercept else bread[1:, 1:]
-        lowest, highest = np.linalg.eigvalsh(inner)[[0, -1]] if inner.size else (1.0, 1.0)
-        if lowest > SINGULAR * highest:
-            return self.solution.sandwich(meat, bread), []
-        remedy = 'add rows, drop features, or use errors="bootstrap"'
-        return None, [f"too few residuals are near 0 to tell standard errors from them: {remedy}"]
-
-
-def _in_units(values: Float64s, power: int) -> Float64s:
-    """Numbers in units of 2^power."""
-    if abs(power) > 1000:  # 2^-power alone lies outside float64's range
-        return np.ldexp(values, -power)
-    return values * math.ldexp(1.0, -power)
 
 
 def _factors(loss: _Scaled, kind: str, penalised: bool) -> tuple[Factors | None, bool]:
@@ -298,7 +205,7 @@ def _factors(loss: _Scaled, kind: str, penalised: bool) -> tuple[Factors | None,
 
 
 def _huber_errors(
-    fitted: _Fitted, loss: _Scaled, kind: str, sums: Float64s, grams: Float64s
+    fitted: FittedRows, loss: _Scaled, kind: str, sums: Float64s, grams: Float64s, lone: LoneRows
 ) -> tuple[Uncertainty | None, list[str]]:
     """Standard errors of a Huber fit from what the first pass summed."""
     solution = fitted.solution
@@ -312,28 +219,32 @@ def _huber_errors(
         )
         return None, [note]
     if kind == "sandwich":
-        return fitted.between(grams[0] + fitted.penalty(), grams[1] / df)
+        return _between(fitted, grams[0] + fitted.penalty(), grams[1] / df, lone, kind)
     k = 1.0 + (n - df) / n * (1.0 - inner) / inner
     gram = grams[2] if fitted.penalised else np.eye(solution.rank + 1)
-    return fitted.between(inner * gram + fitted.penalty(), gram * (k * k * squares / n))
+    return _between(fitted, inner * gram + fitted.penalty(), gram * (k * k * squares / n), lone, kind)
 
 
 def _quantile_errors(
-    fitted: _Fitted, loss: _Scaled, kind: str, grams: Float64s, residuals: Residuals
+    fitted: FittedRows, loss: _Scaled, kind: str, grams: Float64s, residuals: Residuals, lone: LoneRows
 ) -> tuple[Uncertainty | None, list[str], int]:
     """Standard errors of a fit by absolute or quantile loss, their notes, and how often the rows were read for them."""
     solution = fitted.solution
     n = solution.equations.n
     r, y, w = residuals.rows()
     u = r if w is None else r * np.sqrt(w)
-    h, notes = _half_width(fitted, u, deviation(y, w), loss.q)
+    clear, interpolated = fitted.rounding, solution.rank + solution.equations.intercept
+    h, notes = half_width(u, n, interpolated, deviation(y, w), loss.q, clear)
     if not h > 0:
         return None, notes, 0
+    enough, said = rows_beyond(n, w, loss.q, interpolated)
+    if not enough:
+        return None, list(said), 0
+    notes += said
 
-    # r + 1 residuals are 0 because their rows were interpolated, not because residuals are dense there
-    clear = _rounding(fitted)
+    # so many residuals are 0 because their rows were interpolated, not because residuals are dense there
     zeros = int(np.count_nonzero(np.abs(r) <= clear))
-    share = max(1.0 - (solution.rank + solution.equations.intercept) / max(zeros, 1), 0.0)
+    share = max(1.0 - interpolated / max(zeros, 1), 0.0)
 
     def near(r: Float64s, w: Float64s | None) -> Float64s:
         root = 1.0 if w is None else np.sqrt(w)
@@ -346,52 +257,35 @@ def _quantile_errors(
     if kind == "iid":
         bread, passes = float(kernel(u, h).mean()) * grams[0], 0
     else:
-        bread, passes = fitted.read(fitted.source.blocks(), near, True)[1][0], 1
+        bread, passes = fitted.read(fitted.source.blocks(), near, True, None, lone, clear)[1][0], 1
     bread = loss.jump * bread + fitted.penalty(solution.target_power)
-    uncertainty, more = fitted.between(bread, grams[-1] * (loss.jump**2 * loss.q * (1.0 - loss.q) / n))
+    meat = grams[-1] * (loss.jump**2 * loss.q * (1.0 - loss.q) / n)
+    uncertainty, more = _between(fitted, bread, meat, lone, kind)
     return uncertainty, notes + more, passes
 
 
-def _rounding(fitted: _Fitted) -> float:
-    """The scaled residual that may be rounding alone."""
-    solution = fitted.solution
-    terms = np.abs(fitted.weights) * np.hypot(solution.centre[:-1], solution.scale[:-1])
-    size = terms.sum() + abs(fitted.bias) + math.hypot(solution.centre[-1], solution.scale[-1])
-    return CLEAR * ldexp(float(size), -solution.target_power)
-
-
-def _half_width(fitted: _Fitted, u: Float64s, spread: float, q: float) -> tuple[float, list[str]]:
-    """The kernel's half-width for residuals u (m,) of a target that spreads so far, and what to say about it.
-
-    It is 0 when all residuals are 0.
-    """
-    solution, notes = fitted.solution, []
-    n = solution.equations.n
-    low, high = quartiles(u)
-    rounding = _rounding(fitted)
-    scale = (high - low) / 1.34
-    if scale > rounding:
-        scale = min(scale, spread) if spread > rounding else scale
-    else:
-        scale = math.sqrt(float(u @ u) / u.size)
-        if not scale > rounding:
-            return 0.0, ["the residuals are 0 but for rounding: nothing is left to tell standard errors from"]
-        notes.append(
-            "half of the residuals or more are equal, and the kernel's width comes from their mean square: "
-            'standard errors are rough; errors="bootstrap" needs no kernel'
-        )
-    share = hall_sheather(n, q)
-    h = scale * float(ndtri(q + share) - ndtri(q - share))
-    interpolated = solution.rank + solution.equations.intercept
-    least = min(2 * interpolated, interpolated + (n - interpolated + 1) // 2)
-    least = min(-(-least * u.size // n), u.size)
-    size_of = np.abs(u)
-    if np.count_nonzero(size_of < h) < least:
-        needed = 2 * float(np.partition(size_of, least - 1)[least - 1])
-        if needed > h:
-            notes.append(
-                f"the kernel of the standard errors was widened to hold {least} rows: "
-                'they are rough; errors="bootstrap" needs no kernel'
-            )
-            h = needed
-    return h, notes
+def _between(
+    fitted: FittedRows, bread: Float64s, meat: Float64s, lone: LoneRows, kind: str
+) -> tuple[Uncertainty | None, list[str]]:
+    """Standard errors, and why some or all are missing; `bread` over n, `meat` over n²."""
+    solution, unknown = fitted.solution, lone.directions
+    inner = slice(0 if solution.equations.intercept else 1, None)
+    bread = bread.copy()
+    if unknown is not None:  # withheld in any case, and where few residuals are near 0 the bread may lack them
+        unit = unknown / np.linalg.norm(unknown, axis=1, keepdims=True)
+        bread += unit.T @ unit * bread.diagonal().max()
+    values, vectors = np.linalg.eigh(bread[inner, inner])
+    lost = values <= SINGULAR * values.max(initial=0.0)
+    if lost.any() and lost.all():
+        return None, [f"too few residuals are near 0 to tell standard errors from them: {REMEDY}"]
+    notes = list(lone.notes(solution, kind))
+    if lost.any():
+        missing = np.zeros((int(lost.sum()), solution.rank + 1))
+        missing[:, inner] = vectors[:, lost].T
+        bread += missing.T @ missing * values.max()
+        names = solution.weights_in(missing, fitted.source.design.names)
+        if names:
+            told = listed(names, SHOWN)
+            notes.append(f"too few residuals are near 0 to tell the standard {kind} error of {told}: {REMEDY}")
+        unknown = missing if unknown is None else np.concatenate([unknown, missing])
+    return solution.sandwich(meat, bread, unknown), notes

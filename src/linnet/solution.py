@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Float64s, Floats
-from linnet.inference import Uncertainty
+from linnet.block import Block, Float64s, Floats
+from linnet.inference import Uncertainty, Withheld
 from linnet.kernels import mirror
+from linnet.lone_rows import LEAST_FREE, LoneRows
 from linnet.normal_kernels import extremes, standard_errors
 from linnet.sources.source import Source
 
@@ -24,9 +25,8 @@ EXTREME = 900
 """Exponent of two from which scaling alone could leave float64's range."""
 DENSE = 256
 """Features up to which all eigenvalues take no longer than the largest alone."""
-LEAST_FREE = 1e-8
-"""Least share of its own residual that a row is taken to leave free: where a row decides its own fit, the residual is
-rounding and HC2 and HC3 have nothing to divide."""
+PART = 1e-6
+"""Share of a weight's variance, were all rows alike, from which a direction takes part in it; beyond rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,34 +162,47 @@ class Solution:
         covariance = self.covariance  # alone, so that the Uncertainty does not keep the whole Solution
         return Uncertainty(sd, lambda: _correlation(covariance()))
 
-    def robust(self, source: Source, kind: str) -> Uncertainty | None:
+    def robust(self, source: Source, kind: str) -> tuple[Uncertainty | None, tuple[str, ...]]:
         """Standard errors that hold when the residuals' variances differ, by one more pass over the rows.
 
         The sandwich of White (1980) with the corrections HC0 to HC3 of MacKinnon and White (1985). Rows are first
         brought to a basis in which their Gram matrix is the identity, so that ill-conditioned designs do not cancel.
+        Weights that LoneRows decide have none.
 
         Args:
             source: the rows that were fitted.
             kind: "hc0", "hc1", "hc2" or "hc3".
+
+        Returns:
+            The Uncertainty, None without degrees of freedom; and what a reader must know of it.
         """
         if not self.df_residual > 0:
-            return None
+            return None, ()
+        lone = LoneRows(source)
         equations, d = self.equations, self.equations.features
         power = {"hc0": 0, "hc1": 0, "hc2": 1, "hc3": 2}[kind]
         meat = np.zeros((self.rank + 1, self.rank + 1))
         for block in source.blocks():
             assert block.y is not None
-            weight = np.full(block.rows, 1.0 / equations.total)
-            if block.weight is not None:
-                weight *= block.weight
+            weight = self.shares(block)
             x = self.scaled(block.X, slice(0, d))
             z = self.whitened(x)
             r = self.scaled(block.y, d) - x @ self.scaled_weights
             leverage = weight * np.einsum("ij,ij->i", z, z)
+            lone.add(block.start, *LoneRows.among(z, weight, leverage))
             score = weight * r * np.maximum(1.0 - leverage, LEAST_FREE) ** (-power / 2)
             z *= score[:, None]
             meat += z.T @ z
-        return self.sandwich(meat * (equations.n / self.df_residual) if kind == "hc1" else meat)
+        if kind == "hc1":
+            return self.sandwich(meat * (equations.n / self.df_residual), None, lone.directions), lone.notes(self, kind)
+        return self.sandwich(meat, None, lone.directions), lone.notes(self, kind)
+
+    def shares(self, block: Block) -> Float64s:
+        """Of the sum of all row weights, that of each row of a block, (m,)."""
+        share = np.full(block.rows, 1.0 / self.equations.total)
+        if block.weight is not None:
+            share *= block.weight
+        return share
 
     def scaled(self, values: Floats, at: slice | int) -> Float64s:
         """Features (m, d) or the target (m,) of some rows, centred and scaled; `at` is their place among [X, y]."""
@@ -217,27 +230,59 @@ class Solution:
         np.matmul(x if self.rank == x.shape[1] else x[:, self.kept], self.stretched, out=z[:, 1:])
         return z
 
-    def sandwich(self, meat: Float64s, bread: Float64s | None = None) -> Uncertainty:
+    def sandwich(self, meat: Float64s, bread: Float64s | None = None, unknown: Float64s | None = None) -> Uncertainty:
         """Standard errors of weights that bring the sum of the rows' scores to 0: bread⁻¹ · meat · bread⁻¹.
 
         Args:
             meat: (r+1, r+1), covariance of the sum of the scores, by the coordinates of `whitened`, the target scaled.
             bread: (r+1, r+1), positive definite but for the intercept's row where there is none: minus the derivative
                 of that sum; None stands for the identity, which it is for least squares.
+            unknown: (k, r+1), directions in these coordinates in which nothing tells the scores' spread: what takes
+                part in them is withheld. The bread may be anything in them that does not mix them with others.
         """
+        pull = self.pull
+        if bread is not None:
+            bread = bread.copy()
+            bread[0, 0] += 0.0 if self.equations.intercept else max(1.0, float(bread.diagonal().max()))
+            pull = np.asarray(np.linalg.solve(bread, pull.T).T, dtype=np.float64)
+        joint = pull @ meat @ pull.T
+        joint = (joint + joint.T) / 2
+        return Uncertainty(self._in_own_units(joint.diagonal()), _correlation(joint), self.withheld(unknown))
+
+    def withheld(self, unknown: Float64s | None) -> Withheld | None:
+        """What cannot be told where nothing tells the spread in some directions, (k, r+1), as in `part`."""
+        if unknown is None:
+            return None
+        own = np.r_[0, 0, -self.equations.exponents[:-1]]
+        with np.errstate(over="ignore"):
+            return Withheld(~self.part(unknown), np.ldexp(unknown @ self.pull.T, own))
+
+    def part(self, directions: Float64s) -> NDArray[np.bool_]:
+        """Whether each of [bias, value at the centre, weights] takes part in one of so many directions, (d+2,).
+
+        Args:
+            directions: (k, r+1), orthogonal, in the coordinates of `whitened`.
+        """
+        pull = self.pull
+        unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        along = np.square(pull @ unit.T).sum(axis=1)
+        return np.asarray(along > PART * np.square(pull).sum(axis=1))
+
+    def weights_in(self, directions: Float64s, names: Sequence[str]) -> list[str]:
+        """What a note calls the weights that take part in one of so many directions and can be told at all."""
+        known = np.r_[self.equations.intercept and self.bias_identified, self.identified]
+        part = np.flatnonzero(known & np.delete(self.part(directions), 1)).tolist()
+        return [f"`{names[j - 1]}`" if j else "the intercept" for j in part]
+
+    @property
+    def pull(self) -> Float64s:
+        """What each coordinate of `whitened` adds to scaled [bias, value at the centre, weights], (d+2, r+1)."""
         d, base = self.equations.features, float(self.equations.intercept)
-        # each coordinate's pull on [bias, value at the centre, weights]
         pull = np.zeros((d + 2, self.rank + 1))
         pull[:2, 0] = base
         pull[2:, 1:] = self.stretched if self.blend is None else self.blend @ self.stretched
         pull[0, 1:] = -base * (self.equations.mean[0][:d] @ pull[2:, 1:])
-        if bread is not None:
-            bread = bread.copy()
-            bread[0, 0] += 1.0 - base
-            pull[:] = np.linalg.solve(bread, pull.T).T
-        joint = pull @ meat @ pull.T
-        joint = (joint + joint.T) / 2
-        return Uncertainty(self._in_own_units(joint.diagonal()), _correlation(joint))
+        return pull
 
     @cached_property
     def stretched(self) -> Float64s:

@@ -117,3 +117,11 @@ def sentence(text: str) -> str:
 def plural(word: str, count: int) -> str:
     """A noun, for so many."""
     return word if count == 1 else word + "s"
+
+
+def listed(items: Sequence[str], most: int) -> str:
+    """a, b and 40 more."""
+    said = list(items)
+    if len(said) > most:
+        said = [*said[:most], f"{len(said) - most:,} more"]
+    return " and ".join(filter(None, (", ".join(said[:-1]), said[-1])))
