@@ -127,8 +127,7 @@ def _looked(source: Source, objective: Objective, solution: Solution) -> tuple[L
     lone = LoneRows(source)
     weights: list[Float64s] = []
     for block in source.blocks():
-        z = solution.whitened(solution.scaled(block.X, slice(0, block.features)))
-        lone.add(block.start, *LoneRows.among(z, solution.shares(block)))
+        lone.add(block.start, *solution.alone(block, np.arange(block.rows)))
         if block.weight is not None:
             weights.append(block.weight[block.weight > 0])
     q, n = quantile_of(objective.loss), solution.equations.n

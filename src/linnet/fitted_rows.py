@@ -15,11 +15,9 @@ from linnet.lone_rows import LoneRows
 from linnet.moments import PARALLEL, WIDE, in_chunks
 from linnet.objective import residual
 from linnet.residuals import Residuals
-from linnet.solution import Solution, ldexp
+from linnet.solution import TILE, Solution, ldexp
 from linnet.sources.source import Source
 
-TILE = 1024
-"""Rows whose products are added at a time, so that they stay in the cache."""
 CLEAR = 2.0**-44
 """Residual, relative to what it is the difference of, that may be rounding alone."""
 
@@ -105,22 +103,11 @@ class FittedRows:
         kept = [r[at], _in_units(part.y[at].astype(np.float64), power)]
         if w is not None:
             kept.append(w[at])
-        alone = part.start, *self._alone(part, np.flatnonzero(np.abs(r) <= within))
+        alone = part.start, *self.solution.alone(part, np.flatnonzero(np.abs(r) <= within))
         if factors is None:
             return 0.0, 0.0, np.array(kept), alone
         a = factors(r, w)
         return a.sum(axis=1), self._products(part.X, a) if crossed else 0.0, np.array(kept), alone
-
-    def _alone(self, part: Block, near: NDArray[np.intp]) -> tuple[NDArray[np.intp], Float64s]:
-        """Which of these rows decide their own fit, and how each moves it (see LoneRows)."""
-        found, directions = [near[:0]], [np.empty((0, self.solution.rank + 1))]
-        for i in range(0, near.size, TILE):
-            rows = part.part(near[i : i + TILE])
-            z = self.solution.whitened(self.solution.scaled(rows.X, slice(0, rows.features)))
-            places, moves = LoneRows.among(z, self.solution.shares(rows))
-            found.append(near[i + places])
-            directions.append(moves)
-        return np.concatenate(found), np.concatenate(directions)
 
     def _products(self, X: Floats, a: Float64s) -> Float64s:
         """Σ a·zzᵀ for rows X (m, d) and each of the factors a (k, m)."""

@@ -25,6 +25,8 @@ EXTREME = 900
 """Exponent of two from which scaling alone could leave float64's range."""
 DENSE = 256
 """Features up to which all eigenvalues take no longer than the largest alone."""
+TILE = 1024
+"""Rows that are looked at together, so that they stay in the cache."""
 PART = 1e-6
 """Share of a weight's variance, were all rows alike, from which a direction takes part in it; beyond rounding."""
 
@@ -196,6 +198,17 @@ class Solution:
         if kind == "hc1":
             return self.sandwich(meat * (equations.n / self.df_residual), None, lone.directions), lone.notes(self, kind)
         return self.sandwich(meat, None, lone.directions), lone.notes(self, kind)
+
+    def alone(self, block: Block, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], Float64s]:
+        """Which of these rows of a block decide their own fit, and how each moves it (see LoneRows.among)."""
+        found, directions = [rows[:0]], [np.empty((0, self.rank + 1))]
+        for i in range(0, rows.size, TILE):
+            part = block.part(rows[i : i + TILE])
+            z = self.whitened(self.scaled(part.X, slice(0, part.features)))
+            places, moves = LoneRows.among(z, self.shares(part))
+            found.append(rows[i + places])
+            directions.append(moves)
+        return np.concatenate(found), np.concatenate(directions)
 
     def shares(self, block: Block) -> Float64s:
         """Of the sum of all row weights, that of each row of a block, (m,)."""
