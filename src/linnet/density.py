@@ -51,7 +51,7 @@ def rows_beyond(n: int, w: Float64s | None, q: float, weights: int) -> tuple[boo
     side = "on either side of the median" if q == 0.5 else f"{'below' if q < 0.5 else 'above'} the {q:g} quantile"
     fitted = f"{weights:,} weights" if weights > 1 else "one weight"
     few = f"only about {beyond:.2g} rows lie {side}, for {fitted}"
-    remedy = "add rows, drop features" + ("" if q == 0.5 else ", or take a quantile nearer to the middle")
+    remedy = "add rows or drop features" if q == 0.5 else "add rows, drop features, or take one nearer to the middle"
     if beyond < NONE * weights:
         return False, (f"{few}: too few to tell standard errors from; {remedy}",)
     return True, (f"{few}: standard errors are rough, and may be too small; {remedy}",)

@@ -137,7 +137,8 @@ def fit(
         errors: standard errors. Squared loss: "classical", "hc0" to "hc3" (robust to unequal variances). Absolute and
             quantile loss: "nid" (whatever the spread of the residuals does), "iid" (when it is the same everywhere).
             Huber loss: "sandwich", "iid". All of them: "bootstrap", "none". "auto" is the first named of each;
-            "classical" means "iid" beside the robust losses.
+            "classical" means "iid" beside the robust losses. One that nothing in the rows tells is NaN, and a note says
+            why.
         precision: "float64", "exact", or "auto" (see Exact).
         progress: None shows progress on a terminal when the work is long; True, False, or a callable taking each Step.
 
