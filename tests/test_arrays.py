@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from linnet.block import InputError
 from linnet.design import Design, Feature
+from linnet.sources import open_source
 from linnet.sources.arrays import ArraySource, as_float, as_matrix, as_vector, prediction_rows
 
 Floats = NDArray[np.float64]
@@ -289,3 +290,33 @@ def test_as_float_and_as_vector() -> None:
     assert as_float(Y.astype(np.int32)).dtype == np.float64
     assert as_float(Y > 1).tolist() == [0, 0, 1, 1, 1, 1]
     assert as_vector(Y[:, None], "y", 6).shape == (6,)
+
+
+@pytest.mark.parametrize("missing", ["drop", "mean"])
+def test_a_row_without_weight_is_dropped_as_in_a_frame(missing: Any) -> None:
+    weight = np.array([1.0, np.nan, 2, 0, 1, 1])
+    data = X.copy()
+    data[1, 0], data[2, 1] = np.inf, np.nan  # the infinity is in the row that is dropped
+    if missing == "drop":
+        data[2, 1] = 7
+    source = ArraySource(data, Y, weight=weight, missing=missing)
+    rows, target = read(source)
+    table = pd.DataFrame({"x1": data[:, 0], "x2": data[:, 1], "y": Y, "w": weight})
+    frame = open_source(table, "y", weight="w", missing=missing)
+    (block,) = frame.blocks()
+    assert source.dropped == frame.dropped == 1
+    assert target.tolist() == [0, 2, 3, 4, 5]
+    np.testing.assert_allclose(rows, block.X, rtol=1e-15)
+    assert [b.weights.tolist() for b in source.blocks()] == [block.weights.tolist()]
+    with pytest.raises(InputError, match="weight 'weight' is nan in row 2"):
+        ArraySource(data, Y, weight=weight)
+    with pytest.raises(InputError, match="weight 'weight' is inf in row 2"):
+        ArraySource(data, Y, weight=np.nan_to_num(weight, nan=np.inf), missing=missing)
+
+
+def test_means_do_not_move_an_infinity_to_other_rows() -> None:
+    data = np.array([[1.0], [np.nan], [3], [np.inf], [5]])
+    with pytest.raises(InputError, match="'x1' is infinite in row 4, one of 1 such"):
+        ArraySource(data, np.arange(5.0), missing="mean")
+    source = ArraySource(data, np.arange(5.0), weight=[1, 1, 1, 0, 1], missing="mean")
+    assert source.design.inputs[0].fill == (3.0,)

@@ -41,7 +41,8 @@ class ArraySource(Source):
             X: (n, d): an array, a torch tensor on the CPU or nested lists; numbers or booleans.
             y: (n,) or (n, 1), likewise.
             weight: (n,), each finite and at least 0, or None.
-            missing: what happens to NaN: "error", "drop" or "mean" (see Design).
+            missing: what happens to NaN: "error", "drop" or "mean" (see Design). A row without target or weight is
+                dropped by both of these.
             target: what to call y.
             block_rows: rows in a block; by default as many as make a large block.
 
@@ -55,7 +56,8 @@ class ArraySource(Source):
         self._y = as_vector(y, target, rows)
         self._weight = None if weight is None else as_vector(weight, "weight", rows).astype(np.float64)
         if self._weight is not None:
-            check_weight(self._weight, numbered)
+            known = self._weight if missing == "error" else np.nan_to_num(self._weight, nan=0.0, posinf=np.inf)
+            check_weight(known, numbered)
         self.rows = rows
         self.target = target
         self._latest: tuple[int, NDArray[np.intp] | None] = (0, None)
@@ -81,6 +83,8 @@ class ArraySource(Source):
             if self.design.missing != "error":
                 X = filled(X, self.design)
                 kept = ~(np.isnan(X).any(axis=1) | np.isnan(y))
+                if weight is not None:
+                    kept &= ~np.isnan(weight)
                 if not kept.all():
                     self.dropped += int(kept.size - kept.sum())
                     self._latest = i, np.flatnonzero(kept)
@@ -217,12 +221,18 @@ def _with_means(design: Design, X: NDArray[Any], y: NDArray[Any], weight: Float6
     """The design with each column's weighted mean over rows whose target is there."""
     values = as_float(X)
     there = ~np.isnan(values) & ~np.isnan(as_float(y))[:, None]
-    w = there * (1.0 if weight is None else weight[:, None])
+    if weight is not None:
+        there &= (weight > 0)[:, None]  # a row of weight 0, or of none, may hold anything
+    w = np.where(there, 1.0 if weight is None else weight[:, None], 0.0)
     total = w.sum(axis=0)
     if not total.all():
         raise InputError(f"Column {design.names[int(np.argmin(total != 0))]!r} has no value in any row: leave it out.")
-    with np.errstate(invalid="ignore"):  # infinities are refused by whoever sums the rows
-        means = (np.where(there, values, 0.0) * (w / total)).sum(axis=0)
+    values = np.where(there, values, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = (values * (w / total)).sum(axis=0)
+    if not np.isfinite(means).all():  # they would fill other rows, which would be blamed for it
+        Block(values).check(design.names, "", numbered)
+        means = np.nan_to_num(means)  # weights that sum to a little more than 1
     used = ~np.isnan(as_float(y)) & (weight is None or weight > 0)
     absent = np.count_nonzero(used) - np.count_nonzero(w, axis=0)
     each = zip(design.inputs, means, absent, strict=True)

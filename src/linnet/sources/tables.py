@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,6 +82,15 @@ class Table(ABC):
         """The levels of a text column where they are known without reading it through; None otherwise."""
         del column
         return None
+
+    def declared_levels(self, column: str) -> list[str] | None:
+        """All levels that a text column may have, in the order in which they are declared; None where none is."""
+        del column
+        return None
+
+    def place(self, piece: Piece, row: int) -> str:
+        """`Piece.place`, with the number of the line where rows come from a text file."""
+        return piece.place(row)
 
     def settle(self, columns: list[str]) -> None:
         """Make the types of these columns certain, as far as reading them can."""
@@ -280,7 +289,7 @@ def predictions(table: Table, design: Design) -> Iterator[NewRows]:
     """The rows of a table to predict from; every row is there, in order.
 
     Raises:
-        InputError: a row cannot be read, a level is unknown, or a value is missing where none may be.
+        InputError: a row cannot be read, a level is unknown, a value is infinite, or missing where none may be.
     """
     encoder = Encoder.of(design, table)
     fills = {feature.column: feature.fill for feature in design.inputs}
@@ -291,6 +300,10 @@ def predictions(table: Table, design: Design) -> Iterator[NewRows]:
             if design.missing != "drop":
                 _refuse_unfilled(unfilled, piece)
             X[np.logical_or.reduce(list(unfilled.values()))] = np.nan
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = X.sum()  # one look at all of them, which large numbers may send on to a closer one
+        if not np.isfinite(total):
+            refuse_infinite(X, design, piece.place)
         yield NewRows(X, {column: mask for column, mask in missing.items() if fills[column]}, piece.place)
 
 
@@ -301,6 +314,15 @@ def _refuse_unfilled(missing: dict[str, Mask], piece: Piece) -> None:
         f"Column {column!r} has no value in {piece.place(int(np.argmax(mask)))}, and the model was fitted with "
         'missing="error": mend that row, or fit with missing="drop" (its prediction is then NaN) or missing="mean".'
     )
+
+
+def refuse_infinite(X: Floats, design: Design, where: Callable[[int], str], start: int = 0) -> None:
+    """Refuse infinite features, (rows, d), whatever else is missing; `start` and `where` as in Block.
+
+    Raises:
+        InputError: names the first column and row at fault.
+    """
+    Block(np.where(np.isnan(X), 0, X), start=start).check(design.names, "", where)
 
 
 def with_fill(source: TableSource) -> TableSource:
@@ -337,15 +359,20 @@ def _means(source: TableSource) -> tuple[Float64s, NDArray[np.intp]]:
     absent = np.zeros(means.size, np.intp)
     for block in source.blocks():
         weight = np.ones(block.rows) if block.weight is None else block.weight
+        used = weight > 0  # a row of weight 0 may hold anything
         for j in range(means.size):
-            there = ~np.isnan(block.X[:, j])
+            there = used & ~np.isnan(block.X[:, j])
             w = weight[there]
             if w.size < weight.size:
                 absent[j] += np.count_nonzero(weight) - np.count_nonzero(w)
             total = float(w.sum())
             if total > 0:
                 # Weights that sum to 1 keep sums of values near the largest float64 finite.
-                mean = float((w / total) @ block.X[there, j].astype(np.float64))
+                with np.errstate(over="ignore", invalid="ignore"):
+                    mean = float((w / total) @ block.X[there, j].astype(np.float64))
+                if not np.isfinite(mean):
+                    refuse_infinite(np.where(used[:, None], block.X, 0), source.design, source.where, block.start)
+                    mean = float(np.nan_to_num(mean))  # weights that sum to a little more than 1
                 share = total / (totals[j] + total)
                 means[j] = mean if totals[j] == 0 else means[j] * (1 - share) + mean * share
                 totals[j] += total
