@@ -64,6 +64,18 @@ def test_without_an_intercept(table: tuple[Floats, Floats]) -> None:
     assert [record["name"] for record in fit.to_dict()["weights"]] == ["x1", "x2", "x3"]
 
 
+def test_a_feature_named_as_the_intercept(table: tuple[Floats, Floats]) -> None:
+    X, y = table
+    frame = pd.DataFrame({"intercept": 1.0, "x": X[:, 0], "y": y})
+    losses: list[Any] = ["squared", linnet.Quantile([0.25, 0.75])]
+    for loss in losses:
+        with pytest.raises(InputError, match=r"feature is named 'intercept'.*intercept=False"):
+            linnet.fit(frame, "y", loss=loss)
+    fit = linnet.fit(frame, "y", intercept=False)
+    assert [record["name"] for record in fit.to_dict()["weights"]] == ["intercept", "x"]
+    assert fit.weights == pytest.approx(linnet.fit(frame[["x", "y"]], "y").coefficients, rel=1e-12)
+
+
 def test_errors_none(table: tuple[Floats, Floats]) -> None:
     fit = linnet.fit(*table, errors="none")
     assert np.isnan(fit.std_errors).all()

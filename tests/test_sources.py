@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import linnet
 from linnet.block import InputError
 from linnet.design import Design
 from linnet.sources import open_source, prediction_blocks
 from linnet.sources.source import Source
 from linnet.sources.tables import TableSource
+from rational import least_squares, relative
 
 
 class Stream:
@@ -77,7 +80,7 @@ def arrow(frame: pd.DataFrame) -> pa.Table:
         lambda frame: frame.set_index(pd.Index([9, 9, 8, 7])),
         pl.from_pandas,
         lambda frame: pl.from_pandas(frame).with_columns(pl.col("kind").cast(pl.Categorical)),
-        lambda frame: pl.from_pandas(frame).with_columns(pl.col("kind").cast(pl.Enum(["c", "z", "b", "a"]))),
+        lambda frame: pl.from_pandas(frame).with_columns(pl.col("kind").cast(pl.Enum(["a", "z", "b", "c"]))),
         arrow,
         lambda frame: arrow(frame).to_batches()[0],
         lambda frame: pa.concat_tables([arrow(frame)[:1], arrow(frame)[1:]]),
@@ -109,7 +112,7 @@ def test_every_kind_of_table_gives_the_same_rows(convert: Callable[[pd.DataFrame
         (pa.chunked_array([pa.array([1.0]), pa.array([], pa.float64()), pa.array([2.0, 3.0])]), [1, 2, 3]),
         (pa.array([9.0, 1, 2, 3, 9]).slice(1, 3), [1, 2, 3]),
         (pa.array([True, True, False, True]).slice(1), [1, 0, 1]),
-        (pa.array([-np.inf, 1e308, np.inf]), [-np.inf, 1e308, np.inf]),
+        (pa.array([-1.7e308, 1e308, 1.7e308]), [-1.7e308, 1e308, 1.7e308]),
     ],
 )
 def test_numbers_of_every_type(values: Any, expected: list[float]) -> None:
@@ -152,10 +155,87 @@ def test_target_and_weight_as_arrays() -> None:
         assert X.shape == (4, 2)
 
 
-def test_a_series_is_never_its_own_feature() -> None:
-    source = open_source(CATEGORIES, CATEGORIES["size"] * 2)
-    assert source.design.names == ("kind[b]", "kind[c]", "wet", "y")
-    assert gathered(source)[1].tolist() == [2, 4, 6, 8]
+WEIGHTED = pd.DataFrame({"x": [1.0, 2, 3, 4, 5, 6], "z": [2.0, -1, 0, 1, 1, -2], "y": [5.0, 5, 9, 14, 15, 17]})
+
+
+@pytest.mark.parametrize("convert", [lambda frame: frame, pl.from_pandas])
+@pytest.mark.parametrize("features", [None, ["x", "z"]])
+def test_weights_with_the_name_of_a_feature_leave_it_alone(convert: Callable[[Any], Any], features: Any) -> None:
+    """1/x keeps the name x: the textbook's weights, beside the rational solution."""
+    frame = convert(WEIGHTED)
+    fit = linnet.fit(frame, "y", weight=1 / frame["x"], features=features)
+    w = 1 / WEIGHTED["x"].to_numpy()
+    want = least_squares(WEIGHTED[["x", "z"]].to_numpy(), WEIGHTED["y"].to_numpy(), w)
+    assert fit.names == ("x", "z")
+    assert max(relative(a, b) for a, b in zip(fit.coefficients, want.coefficients, strict=True)) < 1e-14
+
+
+@pytest.mark.parametrize("convert", [lambda frame: frame, pl.from_pandas])
+def test_a_series_that_is_a_column_stands_for_it(convert: Callable[[Any], Any]) -> None:
+    frame = convert(WEIGHTED.assign(w=[1.0, 2, 3, 4, 5, 6], y=[5.0, np.nan, 9, 14, 15, 17]))
+    by_name = open_source(frame, "y", weight="w", missing="drop")
+    source = open_source(frame, frame["y"], weight=frame["w"], missing="drop")
+    assert source.design == by_name.design
+    assert source.target == "y"
+    for ours, named in zip(gathered(source), gathered(by_name), strict=True):
+        np.testing.assert_array_equal(ours, named)
+
+
+def test_weights_with_the_name_of_the_target_or_of_themselves() -> None:
+    source = open_source(WEIGHTED.assign(w=0.0), WEIGHTED["y"], weight=(1 / WEIGHTED["y"]).rename("y"))
+    assert source.design.names == ("x", "z", "w")
+    _, y, weight = gathered(source)
+    assert weight is not None
+    np.testing.assert_array_equal(weight, 1 / y)
+
+
+@pytest.mark.parametrize("convert", [lambda frame: frame, pl.from_pandas])
+def test_a_target_with_the_name_of_another_column(convert: Callable[[Any], Any]) -> None:
+    """The next value of x, from x: refused until it is said that x is a feature, and then it is one."""
+    frame = convert(WEIGHTED)
+    with pytest.raises(InputError, match=r"Series named 'x', but the column .*features="):
+        open_source(frame, frame["x"].shift(-1), missing="drop")
+    source = open_source(frame, frame["x"].shift(-1), features=["x"], missing="drop")
+    X, y, _ = gathered(source)
+    assert (source.design.names, source.target) == (("x",), "x (target)")
+    assert X[:, 0].tolist() == [1, 2, 3, 4, 5]
+    assert y.tolist() == [2, 3, 4, 5, 6]
+
+
+def test_a_series_whose_name_is_a_number_is_its_column() -> None:
+    frame = pd.DataFrame([[1.0, 2.0, 3.0], [3.0, 4.0, 4.0]])
+    source = open_source(frame, frame[0])
+    assert (source.design.names, source.target) == (("1", "2"), "0")
+
+
+@pytest.mark.parametrize("role", ["target", "weight"])
+def test_a_series_in_another_order_is_refused(role: str) -> None:
+    mixed = WEIGHTED["y"].iloc[[0, 1, 4, 3, 2, 5]]
+    options = {"target": mixed} if role == "target" else {"target": "y", "weight": mixed}
+    with pytest.raises(InputError, match=rf"{role} is a Series .* row 3 its label is 4, and the table's 2"):
+        open_source(WEIGHTED, **options)
+    labelled = WEIGHTED.set_index(pd.Index([1.0, np.nan, 3, 4, 5, np.nan]))
+    open_source(labelled, labelled["y"])
+    open_source(WEIGHTED, mixed.to_numpy(), weight=pl.Series(mixed.to_numpy()))
+    unknown = WEIGHTED.set_index(pd.Index([1, pd.NA, 3, 4, 5, 6], dtype="Int64"))
+    with pytest.raises(InputError, match="row 2 its label is 2, and the table's <NA>"):
+        open_source(unknown, WEIGHTED["y"].set_axis(range(1, 7)))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        CATEGORIES["y"].to_numpy()[:, None],
+        CATEGORIES[["y"]],
+        pl.from_pandas(CATEGORIES[["y"]]),
+        [[1], [2], [3], [4]],
+    ],
+)
+def test_a_target_of_one_column(target: Any) -> None:
+    for frame in (CATEGORIES[["size"]], pl.from_pandas(CATEGORIES[["size"]]), arrow(CATEGORIES[["size"]])):
+        source = open_source(frame, target)
+        assert gathered(source)[1].tolist() == [1, 2, 3, 4]
+        assert source.target == "y"
 
 
 def test_an_array_without_a_name_leaves_a_column_called_y_alone() -> None:
@@ -169,19 +249,59 @@ def test_names_that_are_numbers() -> None:
     source = open_source(frame, 1)
     assert source.design.names == ("0",)
     assert source.target == "1"
+    numbers: list[tuple[Any, Any]] = [(1, [0]), (np.int64(1), np.array([0])), ("1", 0)]
+    for target, features in numbers:
+        assert open_source(frame, target, features=features).design.names == ("0",)
+
+
+def test_names_in_an_array_become_plain_texts() -> None:
+    columns: Any = np.array(["size", "wet"])
+    source = open_source(CATEGORIES, np.str_("y"), features=columns)
+    assert [type(name) for name in (*source.design.names, source.target)] == [str] * 3
 
 
 def test_only_levels_that_occur_are_levels() -> None:
     frame = pd.DataFrame({"k": pd.Categorical(["c", "a"], ["z", "c", "b", "a"]), "y": [1, 2]})
-    assert open_source(frame, "y").design.inputs[0].levels == ("a", "c")
+    assert open_source(frame, "y").design.inputs[0].levels == ("c", "a")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Categorical(["10", "1", "3", "2"], ["3", "1", "2", "10", "11"]),
+        pd.Categorical([10, 1, 3, 2], [3, 1, 2, 10, 11], ordered=True),
+        pl.Series(["10", "1", "3", "2"], dtype=pl.Enum(["3", "1", "2", "10", "11"])),
+        pa.DictionaryArray.from_arrays(pa.array([3, 1, 0, 2]), ["3", "1", "2", "10", "11"], ordered=True),
+    ],
+)
+def test_declared_levels_keep_their_order(values: Any) -> None:
+    make = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}[type(values).__module__.split(".")[0]]
+    source = open_source(make({"k": values, "y": [1, 2, 3, 4]}), "y")
+    assert source.design.names == ("k[1]", "k[2]", "k[10]")
+    assert gathered(source)[0].tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 1, 0]]
+    assert predicted(pa.table({"k": ["2", "3"]}), source.design).tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert Design.from_dict(source.design.to_dict()) == source.design
+
+
+def test_levels_without_a_declared_order_are_sorted() -> None:
+    values = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), ["b", "c", "a"])
+    for column in (values, pl.Series(["b", "c", "a"], dtype=pl.Categorical)):
+        table = pl.DataFrame({"k": column, "y": [1, 2, 3]}) if isinstance(column, pl.Series) else None
+        source = open_source(pa.table({"k": column, "y": [1, 2, 3]}) if table is None else table, "y")
+        assert source.design.names == ("k[b]", "k[c]")
 
 
 def test_categories_of_numbers_are_spelled_out() -> None:
     frame = pd.DataFrame({"k": pd.Categorical([10, 2, 10]), "y": [1, 2, 3]})
     source = open_source(frame, "y")
-    assert source.design.names == ("k[2]",)
-    assert gathered(source)[0].tolist() == [[0], [1], [0]]
-    assert predicted(pd.DataFrame({"k": [2, 10]}), source.design).tolist() == [[1], [0]]
+    assert source.design.names == ("k[10]",)
+    assert gathered(source)[0].tolist() == [[1], [0], [1]]
+    assert predicted(pd.DataFrame({"k": [2, 10]}), source.design).tolist() == [[0], [1]]
+
+
+def test_sparse_columns_of_pandas() -> None:
+    frame = CATEGORIES[["size", "y"]].assign(s=pd.arrays.SparseArray([0.0, 0, 3, np.nan], fill_value=0))
+    assert gathered(open_source(frame, "y", missing="drop"))[0].tolist() == [[1, 0], [2, 0], [3, 3]]
 
 
 def test_a_single_level_is_no_feature_but_is_checked() -> None:
@@ -242,6 +362,18 @@ def test_weighted_means_do_not_overflow() -> None:
     assert feature.filled == 1
 
 
+INFINITE = pa.table({"x": [1.0, None, 3.0, np.inf, 5.0], "y": [2.0, 3, 5, 4, 5], "w": [1.0, 1, 1, 0, 1]})
+
+
+def test_means_do_not_move_an_infinity_to_other_rows() -> None:
+    for values in ([np.inf], [np.inf, -np.inf]):
+        table = INFINITE.set_column(0, "x", pa.array([1.0, None, 3.0, *values, *[5.0] * (2 - len(values))]))
+        with pytest.raises(InputError, match=f"'x' is infinite in row 4, one of {len(values)} such"):
+            open_source(table, "y", features=["x"], missing="mean")
+    (feature,) = open_source(INFINITE, "y", features=["x"], weight="w", missing="mean").design.inputs
+    assert feature.fill == (3.0,)  # the infinity has weight 0
+
+
 def test_no_row_left_says_why() -> None:
     table = pa.table({"a": [1.0, 2.0], "empty": pa.nulls(2), "y": [1.0, 2.0]})
     with pytest.raises(InputError, match=r"No row of the table is left: .* 2 in column 'empty'"):
@@ -263,7 +395,13 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "near match": (CATEGORIES, {"features": ["Sise"]}, "did you mean 'size'"),
     "columns listed": (CATEGORIES, {"target": "z"}, "'size', 'kind', 'wet' and 'y'"),
     "feature absent": (CATEGORIES, {"features": ["size", "q"]}, "The feature 'q'"),
-    "feature no name": (CATEGORIES, {"features": [3]}, "must be a column's name"),
+    "feature no name": (CATEGORIES, {"features": [3.5]}, "must be a list of columns' names, but holds 3.5"),
+    "feature None": (CATEGORIES, {"features": [None]}, "must be a list of columns' names, but holds None"),
+    "features no list": (CATEGORIES, {"features": 3.5}, "must be a list of columns' names, but is 3.5"),
+    "feature number": (CATEGORIES, {"features": 3}, "The feature '3' is not a column of the table"),
+    "level or column": (CATEGORIES.assign(**{"kind[b]": 1}), {}, r"'kind' and 'kind\[b\]' .* 'kind\[b\]'.*rename"),
+    "lazy": (pl.LazyFrame({"x": [1], "y": [2]}), {}, r"LazyFrame .*data.collect\(\)"),
+    "list of rows": ([{"x": 1, "y": 2}], {}, "list of dictionaries is no table.*from_pylist"),
     "weight absent": (CATEGORIES, {"weight": "q"}, "The weight 'q'"),
     "target among features": (CATEGORIES, {"features": ["size", "y"]}, "both the target and a feature"),
     "target is weight": (CATEGORIES, {"weight": "y"}, "both the target and the weight"),
@@ -287,7 +425,8 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "pandas no name": (pd.DataFrame([[1, 2]], columns=["Unnamed: 0", "y"]), {}, "has no name"),
     "identifier": (pd.DataFrame({"i": [f"n{k}" for k in range(1001)], "y": range(1001)}), {}, "'i' .*identifier"),
     "short target": (CATEGORIES, {"target": np.ones(3)}, r"target has shape \(3,\).*4 rows"),
-    "square target": (CATEGORIES, {"target": np.ones((4, 1))}, r"target has shape \(4, 1\)"),
+    "square target": (CATEGORIES, {"target": np.ones((4, 2))}, r"target has shape \(4, 2\)"),
+    "two targets": (CATEGORIES, {"target": CATEGORIES[["y", "size"]]}, r"target has shape \(4, 2\)"),
     "short weight": (CATEGORIES, {"weight": [1.0]}, r"weight has shape \(1,\)"),
     "no target": (CATEGORIES, {"target": None}, "target must be the name of a column"),
     "stream, array": (once(arrow(CATEGORIES)), {"target": np.ones(4)}, "target must be the name of a column"),
@@ -386,6 +525,7 @@ class TestPredicting:
             ({"size": [1, None, 3, 4]}, "'size' has no value in row 2"),
             ({"kind": ["a", "b", None, "c"]}, "'kind' has no value in row 3"),
             ({"kind": pd.Timestamp(0)}, "dates"),
+            ({"size": [1, 2.5, -np.inf, np.inf]}, "'size' is infinite in row 3, one of 2"),
         ],
     )
     def test_bad_rows(self, changes: dict[str, Any], message: str) -> None:
@@ -400,6 +540,16 @@ class TestPredicting:
         design = Design(self.design.inputs, "drop")
         X = predicted(CATEGORIES.assign(kind=["b", None, "c", "a"]), design)
         assert np.isnan(X).tolist() == [[False] * 4, [True] * 4, [False] * 4, [False] * 4]
+
+    @pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+    def test_infinities_are_refused_whatever_is_missing(self, missing: Any) -> None:
+        inputs = tuple(replace(f, fill=(0.5,) * f.width if missing == "mean" else None) for f in self.design.inputs)
+        for size in ([1, 2, np.inf, 4], [1, np.nan, np.inf, 4]):
+            if missing != "error" or np.isfinite(size[1]):
+                with pytest.raises(InputError, match="'size' is infinite in row 3"):
+                    predicted(CATEGORIES.assign(size=size), Design(inputs, missing))
+        large = predicted(CATEGORIES.assign(size=1.7e308), Design(inputs, missing))
+        assert large[:, 0].tolist() == [1.7e308] * 4
 
     def test_a_model_of_an_array_wants_an_array(self) -> None:
         with pytest.raises(InputError, match="to_numpy"):

@@ -19,8 +19,9 @@ class Feature:
 
     Attributes:
         column: its name in the table.
-        levels: None for a number, which is one feature as it stands; otherwise the sorted category levels. The first
-            is the reference, each of the others becomes an indicator, so a single level becomes no feature at all.
+        levels: None for a number, which is one feature as it stands; otherwise the category levels, sorted or in the
+            order that their table declares. The first is the reference, each of the others becomes an indicator, so a
+            single level becomes no feature at all.
         fill: what stands in for a missing value, one number per feature of this column; None where rows with missing
             values are refused or dropped.
         filled: how many values it stands in for in the rows that were fitted (those of weight 0 not counted).
@@ -121,7 +122,7 @@ def _feature(record: object) -> Feature:
     _require(isinstance(column, str), "a feature's column is not a name")
     if levels is not None:
         _require(isinstance(levels, list) and all(isinstance(v, str) for v in levels), "levels are not a list of texts")
-        _require(levels == sorted(set(levels)), "levels are not sorted, or one comes twice")
+        _require(len(set(levels)) == len(levels), "a level comes twice")
         levels = tuple(levels)
     if fill is not None:
         _require(

@@ -120,12 +120,15 @@ def fit(
 
     Args:
         data: an (n, d) array; a data frame or table (pandas, polars, pyarrow, anything with the Arrow C stream); a
-            path, glob or folder of CSV, Parquet or Arrow files.
-        target: an (n,) array with an array; otherwise a column's name.
+            path, glob or folder of CSV, Parquet or Arrow files, or a list of these, whose files are one table.
+        target: an (n,) array with an array; otherwise a column's name, or with a table in memory also (n,) values. A
+            pandas Series must have the index of a pandas table.
         features: column names; default: every other column. Text and categories become indicator columns, the first
-            level in sorted order being the reference.
-        weight: row weights, at least 0: an array or a column's name. A weight of 2 fits like the row twice, 0 like the
-            row left out; standard errors take weights as inverse variances, so that their overall size does not matter.
+            level being the reference: in sorted order, or where categories in memory declare one (pandas' categories,
+            polars' Enum, ordered dictionaries) in that.
+        weight: row weights, at least 0: an array or a column's name, as for the target. A weight of 2 fits like the
+            row twice, 0 like the row left out; standard errors take weights as inverse variances, so that their overall
+            size does not matter.
         loss: "squared", "absolute", "huber", "quantile", or an instance of Loss such as Huber(k=1.345), Quantile(0.9).
             Quantile([0.1, 0.5, 0.9]) gives several quantiles at once, as Fits.
         solver: "exact" (squared loss), "newton" (Huber), "interior-point" (absolute, quantile), "sgd", or an
@@ -220,6 +223,11 @@ def planned(
         raise InputError(f"intercept must be True or False, but is {intercept!r}.")
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise InputError(f"progress must be None, True, False or a callable taking each Step, but is {progress!r}.")
+    if intercept and "intercept" in source.design.names:
+        raise InputError(
+            "A feature is named 'intercept', as the fitted one is: rename it, leave it out (features=…), or fit with "
+            "intercept=False if it is that."
+        )
     objectives = [Objective(named_loss(loss), l2=l2, intercept=bool(intercept)) for loss in losses]
     first = objectives[0].loss
     chosen, kind = _solver(solver, first, precision), _errors(errors, first, source)

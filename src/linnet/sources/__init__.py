@@ -28,10 +28,15 @@ def open_source(
     """The rows of an array, a data frame, a table or files, ready to be fitted.
 
     Args:
-        data: an (n, d) array; a data frame, table or stream of record batches; a path, glob or folder.
-        target: with an array, (n,) values; otherwise a column's name, or with a table in memory also (n,) values.
-        features: names of the columns to use; default: all but the target and the weight.
-        weight: row weights, (n,) values or a column's name, as for the target.
+        data: an (n, d) array; a data frame, table or stream of record batches; a path, glob or folder, or a list of
+            these, whose files are one table.
+        target: with an array, (n,) values; otherwise a column's name, or with a table in memory also (n,) values. A
+            pandas Series must have the index of a pandas table.
+        features: names of the columns to use; default: all but the target and the weight. Of categories in memory
+            whose order is declared (pandas' categories, polars' Enum, ordered dictionaries) levels keep that order, all
+            others, also those read from files, are sorted.
+        weight: row weights, (n,) values or a column's name, as for the target. A Series that is a column of the table,
+            by name and values, stands for that column; any other takes no column's place.
         missing: "error", "drop" or "mean".
 
     Raises:
@@ -49,8 +54,13 @@ def open_source(
 
     from linnet.sources.settle import table_source
 
-    target = _column(table, target, "target", "y")
-    weight = None if weight is None else _column(table, weight, "weight", "weight")
+    target, other = _column(table, target, "target", "y")
+    if other is not None and features is None:
+        raise InputError(
+            f"The target is a Series named {other!r}, but the column of that name in {table} holds other values: name "
+            "the features to use (features=…), or rename the Series if that column is to be one of them."
+        )
+    weight = None if weight is None else _column(table, weight, "weight", "weight")[0]
     return table_source(table, target, features, weight, known)
 
 
@@ -82,23 +92,33 @@ def _table(data: Any) -> Table | None:
     """The Table that the data are; None for an array."""
     if isinstance(data, np.ndarray):
         return None
-    if isinstance(data, str | os.PathLike):
+    several = isinstance(data, list | tuple) and data
+    if isinstance(data, str | os.PathLike) or (several and isinstance(data[0], str | os.PathLike)):
         from linnet.sources.files import file_table
 
         return file_table(data)
     if isinstance(data, Mapping):
         raise InputError("A dictionary of columns is no table: give pandas.DataFrame(data) or pyarrow.table(data).")
+    if several and isinstance(data[0], Mapping):
+        raise InputError(
+            "A list of dictionaries is no table: give pandas.DataFrame(data) or pyarrow.Table.from_pylist(data)."
+        )
     from linnet.sources.frames import frame_table, is_frame
 
     return frame_table(data) if is_frame(data) else None
 
 
-def _column(table: Table, value: Any, role: str, name: str) -> str:
-    """The name of the column that holds the target or the weight; an array of values becomes a column."""
-    from linnet.sources.frames import FrameTable
+def _column(table: Table, value: Any, role: str, name: str) -> tuple[str, str | None]:
+    """The name of the column that holds the target or the weight; an array of values becomes a column.
 
-    if isinstance(value, str | int):
-        return str(value)
+    Of a series, also the name of another column that its own name belongs to.
+    """
+    from linnet.sources.frames import FrameTable
+    from linnet.sources.settle import column_name
+
+    named = column_name(value)
+    if named is not None:
+        return named, None
     if isinstance(table, FrameTable) and value is not None:
         return table.with_column(value, role, name)
     raise InputError(f"{role} must be the name of a column of {table}, but is a {type(value).__name__}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Floats
+from linnet.block import Float64s, Floats
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +80,13 @@ def write_numbers(column: Column, out: Floats) -> Mask | None:
         at += len(chunk)
     # The minimum is NaN as soon as one value is, and costs a tenth of looking at each.
     return np.isnan(out) if out.size and np.isnan(out.min()) else None
+
+
+def numbers(column: Column) -> Float64s:
+    """A column of numbers as float64, shape (rows,), NaN where a value is missing."""
+    values = np.empty(len(column))
+    write_numbers(column, values)
+    return values
 
 
 def _numbers(chunk: Any) -> NDArray[Any]:

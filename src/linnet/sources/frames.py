@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from linnet.block import InputError
-from linnet.sources.columns import Kind, distinct, is_dictionary
+from linnet.sources.columns import Kind, as_texts, distinct, is_dictionary, kind_of, numbers
 from linnet.sources.tables import Piece, Table
 
 if TYPE_CHECKING:
@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 
 def is_frame(data: object) -> bool:
     """Whether it is a data frame, a table or a stream of record batches, rather than an array."""
-    return hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__") or _is_a(data, "pandas.DataFrame")
+    exports = hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+    return exports or _is_a(data, "pandas.DataFrame") or _is_a(data, "polars.LazyFrame")
 
 
 def frame_table(data: Any) -> Table:
     """The Table of a data frame, an Arrow table or a stream of record batches.
 
     Raises:
-        InputError: it is a single column, or not made of named columns.
+        InputError: it is a single column, not made of named columns, or not computed yet.
     """
     import pyarrow as pa
 
     if _is_a(data, "pandas.DataFrame"):
         names = tuple(str(name) for name in data.columns)
-        return FrameTable(names, len(data), lambda i: _arrow(data.iloc[:, i], names[i]))
+        return FrameTable(names, len(data), lambda i: _arrow(data.iloc[:, i], names[i]), data.index)
     if _is_a(data, "polars.DataFrame"):
         return FrameTable(tuple(data.columns), data.height, lambda i: _arrow(data.to_series(i), data.columns[i]))
+    if _is_a(data, "polars.LazyFrame"):
+        raise InputError("A LazyFrame holds no rows until it is computed: give data.collect().")
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
@@ -54,10 +57,19 @@ class FrameTable(Table):
 
     shuffle: ClassVar[str] = "rows"
 
-    def __init__(self, names: tuple[str, ...], rows: int, column: Callable[[int], Column]) -> None:
+    def __init__(self, names: tuple[str, ...], rows: int, column: Callable[[int], Column], index: Any = None) -> None:
+        """A table of so many rows.
+
+        Args:
+            names: of the columns.
+            rows: how many there are.
+            column: gives a column by its number, in Arrow's form.
+            index: pandas' labels of the rows, if they have any.
+        """
         self.names = names
         self.rows: int = rows
         self._column = column
+        self._index = index
         self._known: dict[str, Column] = {}
 
     def __str__(self) -> str:
@@ -74,30 +86,63 @@ class FrameTable(Table):
             self._known[name] = self._column(self.names.index(name))
         return self._known[name]
 
-    def with_column(self, values: Any, role: str, name: str) -> str:
-        """Add a column of one value for each row, and return the name that it goes by.
+    def declared_levels(self, column: str) -> list[str] | None:
+        """The levels of a category whose order is declared: pandas' categories, polars' Enum, an ordered dictionary."""
+        values = self.column(column)
+        if not (is_dictionary(values.type) and values.type.ordered and values.num_chunks):
+            return None
+        first: Any = values.unify_dictionaries().chunk(0)
+        return list(dict.fromkeys(as_texts(first.dictionary).to_pylist()))
 
-        A named series takes the place of a column with that name; an array without a name goes by `name`.
+    def with_column(self, values: Any, role: str, name: str) -> tuple[str, str | None]:
+        """Add a column of one value for each row; no column gives way to it.
+
+        A series that is a column of this table, by its name and its values, stands for that column. Any other goes by
+        its own name, and an array by `name`; where a column has that name, by one that tells the two apart.
+
+        Returns:
+            The name that it goes by, and that of another column which a series' own name belongs to, if there is one.
 
         Raises:
-            InputError: it does not have one number for each row.
+            InputError: it does not have one number for each row, or its rows are labelled otherwise than the table's.
         """
-        if _is_a(values, "pandas.Series") or _is_a(values, "polars.Series"):
-            name = str(values.name or name)
-        elif name in self.names:
-            name = f"{name} (array)"
+        values = _one_column(values)
+        series = _is_a(values, "pandas.Series") or _is_a(values, "polars.Series")
+        if series and values.name not in (None, ""):
+            name = str(values.name)
         shape = tuple(values.shape) if hasattr(values, "shape") else np.shape(values)
         if shape != (self.rows,):
             raise InputError(
                 f"The {role} has shape {shape}, but the table has {self.rows:,} rows: give one value for each row, "
                 f"shape ({self.rows},), or a column's name."
             )
+        if self._index is not None and _is_a(values, "pandas.Series"):
+            self._require_same_rows(values.index, role)
         if not is_frame(values) and not _is_a(values, "pandas.Series"):
             values = np.asarray(values)  # lists and tensors
-        if name not in self.names:
-            self.names = (*self.names, name)
-        self._known[name] = _arrow(values, name)
-        return name
+        column = _arrow(values, name)
+        other = None
+        if name in self.names:
+            if series and self.names.count(name) == 1 and _same(column, self.column(name)):
+                return name, None
+            other = name if series else None
+            while name in self.names:
+                name = f"{name} ({role})"
+        self.names = (*self.names, name)
+        self._known[name] = column
+        return name, other
+
+    def _require_same_rows(self, index: Any, role: str) -> None:
+        """Refuse a series whose labels are not those of the table, row by row: it was sorted, filtered or joined."""
+        if self._index.equals(index):
+            return
+        for row, (ours, theirs) in enumerate(zip(self._index, index, strict=True)):
+            if repr(ours) != repr(theirs) and {ours} != {theirs}:  # NaN and NA have no truth of their own
+                raise InputError(
+                    f"The {role} is a Series whose index is not that of the table: in row {row + 1:,} its label is "
+                    f"{theirs!r}, and the table's {ours!r}. Bring its rows into the table's order, with "
+                    f"{role}.reindex(data.index), or give {role}.to_numpy() if they are in that order already."
+                )
 
     def pieces(self, kinds: Mapping[str, Kind], rows: int) -> Iterator[Piece]:
         """Slices of the columns, without a copy."""
@@ -189,15 +234,39 @@ def _arrow(values: Any, name: str) -> Column:
     import pyarrow as pa
 
     try:
+        kind = getattr(values, "dtype", None)
         if _is_a(values, "polars.Series"):
             values = values.to_arrow()
+        elif _is_a(kind, "pandas.SparseDtype"):
+            values = np.asarray(values)
         array = pa.array(values, from_pandas=True)
+        if _is_a(kind, "pandas.CategoricalDtype"):  # pandas calls only those ordered that can be compared
+            array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary, ordered=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"Column {name!r} cannot be used ({_first_line(error)}): convert it to numbers or text of one type, "
             "or fit without it (features=…)."
         ) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _one_column(values: Any) -> Any:
+    """(n,) values of those of shape (n, 1), as frames of one column and estimators' targets have it."""
+    if _is_a(values, "polars.DataFrame") and values.width == 1:
+        return values.to_series()
+    if _is_a(values, "pandas.DataFrame"):
+        return values.iloc[:, 0] if values.shape[1] == 1 else values
+    if is_frame(values) or _is_a(values, "pandas.Series"):
+        return values
+    shape = np.shape(values)
+    return np.asarray(values)[:, 0] if len(shape) == 2 and shape[1] == 1 else values
+
+
+def _same(one: Column, other: Column) -> bool:
+    """Whether two columns hold the same values, as numbers of whichever type or as texts."""
+    if kind_of(one.type) == kind_of(other.type) == "number":
+        return np.array_equal(numbers(one), numbers(other), equal_nan=True)
+    return bool(kind_of(one.type) == kind_of(other.type) == "text" and as_texts(one).equals(as_texts(other)))
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from linnet.block import InputError
 from linnet.design import Design, Feature, Missing
 from linnet.sources.columns import distinct, kind_of, why_refused
-from linnet.sources.tables import Piece, Table, TableSource, listed, rows_per_block, with_fill
+from linnet.sources.tables import Table, TableSource, listed, rows_per_block, with_fill
 
 MOST_LEVELS = 1000  # a category with more is an identifier, and each level would cost a column
 
+_SPACE = r"[\s\x{A0}\x{2007}\x{2009}\x{202F}]"  # those that typesetters put between digits are no \s
+_CURRENCY = r"(\p{Sc}|kr\.?|zł|CHF|CNY|EUR|GBP|JPY|USD)"  # no letter alone: R1 and R2 are names
+_SIGN = r"[+\-\x{2212}\x{2013}]"
+
 # A text that a person would read as a number, among them those that need a change before a computer does (1,234.5).
-LIKE_A_NUMBER = r"^\s*[+-]?\d+([.,' ]\d+)*([eE][+-]?\d+)?\s*%?\s*$"
+LIKE_A_NUMBER = (
+    rf"^{_SPACE}*\(?{_SIGN}?{_SPACE}*({_CURRENCY}{_SPACE}*{_SIGN}?)?"
+    rf"\.?\d+(([.,'\x{{2019}}]|{_SPACE})\d+)*\.?([eE]{_SIGN}?\d+)?{_SPACE}*(%|{_CURRENCY})?\)?{_SPACE}*$"
+)
 NUMBER = r"^\s*-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 WITHOUT_NAME = re.compile(r"|Unnamed: \d+")  # what pandas writes for its index, and what it reads that back as
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas stores its index in Arrow and Parquet
@@ -35,6 +45,7 @@ def table_source(
         require_number(table, column, f"The {role}")
     levels = _levels(table, [column for column in inputs if _is_text(table, column)])
     design = Design(tuple(Feature(column, levels.get(column)) for column in inputs), missing)
+    _refuse_same_names(table, design)
     source = TableSource(table, design, target, weight)
     return with_fill(source) if missing == "mean" else source
 
@@ -79,7 +90,7 @@ def _features(table: Table, target: str, features: Sequence[str] | None, weight:
     if features is None:
         inputs = [n for n in table.names if n not in (target, weight) and not PANDAS_INDEX.fullmatch(n)]
     else:
-        inputs = [features] if isinstance(features, str) else list(features)
+        inputs = _named(features)
     for column in inputs:
         if features is None and WITHOUT_NAME.fullmatch(column):
             _refuse_nameless(table, column)
@@ -96,10 +107,31 @@ def _features(table: Table, target: str, features: Sequence[str] | None, weight:
     return inputs
 
 
+def column_name(value: object) -> str | None:
+    """The name of a column as tables list it, which of numbers is their text; None for what is no name."""
+    if isinstance(value, str):
+        return str(value)  # NumPy's strings print as what they are
+    return str(int(value)) if isinstance(value, int | np.integer) and not isinstance(value, bool) else None
+
+
+def _named(features: Any) -> list[str]:
+    """The columns that a caller names, one or several."""
+    alone = column_name(features)
+    if alone is not None:
+        return [alone]
+    try:
+        given = list(features)
+    except TypeError:
+        raise InputError(f"features= must be a list of columns' names, but is {features!r}.") from None
+    names = [column_name(each) for each in given]
+    for each, name in zip(given, names, strict=True):
+        if name is None:
+            raise InputError(f"features= must be a list of columns' names, but holds {each!r}.")
+    return [name for name in names if name is not None]
+
+
 def _require_column(table: Table, column: str, role: str) -> None:
     """Refuse a column that is not there or comes twice, and a table that was split at the wrong character."""
-    if not isinstance(column, str):
-        raise InputError(f"{role} must be a column's name, but is {column!r}.")
     count = table.names.count(column)
     if count > 1:
         raise InputError(f"{table} has {count} columns named {column!r}: rename or remove all but one.")
@@ -143,8 +175,23 @@ def _refuse_type(table: Table, column: str) -> None:
     )
 
 
+def _refuse_same_names(table: Table, design: Design) -> None:
+    """Refuse two features of one name: nobody could tell their weights apart."""
+    if len(set(design.names)) == len(design.names):
+        return
+    owner: dict[str, str] = {}
+    for feature in design.inputs:
+        for name in feature.names:
+            if name in owner:
+                raise InputError(
+                    f"The columns {owner[name]!r} and {feature.column!r} of {table} give two features of the name "
+                    f"{name!r}, since a level's indicator is named so: rename one of the columns or that level."
+                )
+            owner[name] = feature.column
+
+
 def _levels(table: Table, columns: list[str]) -> dict[str, tuple[str, ...]]:
-    """The levels of each text column that occur, sorted: one pass over these columns alone.
+    """The levels of each text column that occur, as declared or sorted: one pass over these columns alone.
 
     Raises:
         InputError: a column has too many levels, or holds numbers but for a few values.
@@ -166,7 +213,12 @@ def _levels(table: Table, columns: list[str]) -> dict[str, tuple[str, ...]]:
             for column in unread:
                 found[column].update(distinct(piece.columns.column(column)))
                 _refuse_many_levels(table, column, found[column])
-    return {column: tuple(sorted(levels)) for column, levels in found.items()}
+    return {column: _in_order(levels, table.declared_levels(column)) for column, levels in found.items()}
+
+
+def _in_order(levels: set[str], declared: list[str] | None) -> tuple[str, ...]:
+    """Levels in the order in which they are declared, or else sorted."""
+    return tuple(sorted(levels) if declared is None else [level for level in declared if level in levels])
 
 
 def _refuse_many_levels(table: Table, column: str, levels: set[str]) -> None:
@@ -195,13 +247,19 @@ def _refuse_almost_numbers(table: Table, column: str) -> None:
             judged = True
         bad = pc.index(pc.match_substring_regex(texts, NUMBER), False).as_py()
         if bad >= 0:
-            _refuse_text(column, texts[bad].as_py(), piece, bad)
+            alike = pc.match_substring_regex(texts[bad], LIKE_A_NUMBER).as_py()
+            _refuse_text(column, texts[bad].as_py(), table.place(piece, bad), alike)
 
 
-def _refuse_text(column: str, text: str, piece: Piece, row: int) -> None:
+def _refuse_text(column: str, text: str, place: str, alike: bool) -> None:
     """Say that a number was expected."""
+    remedy = (
+        "write such values as digits with a decimal point, like -1234.5, without any other sign"
+        if alike
+        else "correct that value, or leave it empty where it is missing"
+    )
     raise InputError(
-        f"Column {column!r} holds {text!r} in {piece.place(row)}, where a number is expected as in other rows: "
-        "correct that value, or leave it empty where it is missing. If the column is meant as a category, spell its "
-        "levels so that they do not read as numbers; or fit without it (features=…)."
+        f"Column {column!r} holds {text!r} in {place}, where a number is expected as in other rows: {remedy}. If the "
+        "column is meant as a category, spell its levels so that they do not read as numbers; or fit without "
+        "it (features=…)."
     )
