@@ -23,7 +23,8 @@ from pyarrow import csv, ipc
 
 import linnet
 from linnet.block import InputError
-from linnet.design import Design
+from linnet.design import Design, Feature
+from linnet.fitting import fit_source
 from linnet.sources import files, open_source, prediction_blocks, tables
 from linnet.sources.files import file_table, table_files
 from linnet.sources.source import Source
@@ -253,6 +254,101 @@ def test_a_first_file_with_a_header_only(tmp_path: Path) -> None:
     assert gathered(source)[0].tolist() == [[4, 1]]
 
 
+def test_several_paths_are_one_table(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    for k, name in enumerate(["b.csv", "a.csv", "more/c.csv", "more/d.csv"]):
+        csv.write_csv(TABLE[k * 600 : (k + 1) * 600], tmp_path / name)
+    source = open_source([str(tmp_path / "b.csv"), tmp_path / "a.csv", tmp_path / "more"], "y")
+    np.testing.assert_array_equal(gathered(source)[0], X[:2400])
+    with pytest.raises(InputError, match=r"'.*a.csv' is named twice"):
+        open_source((tmp_path / "a.csv", str(tmp_path / "*.csv")), "y")
+    pq.write_table(TABLE, tmp_path / "more" / "d.parquet")
+    with pytest.raises(InputError, match=r"'.*b.csv', '.*more' holds tables of several kinds, such as .* and "):
+        open_source([tmp_path / "b.csv", tmp_path / "more"], "y")
+    with pytest.raises(InputError, match="each must be one, but 3 is none"):
+        open_source([tmp_path / "b.csv", 3], "y")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.csv")
+    for path in (tmp_path / "p.csv", "/dev/null"):
+        with pytest.raises(InputError, match=r"pipe or a device, .* read only once.*write it to a file first"):
+            open_source(path, "y")
+
+
+def later(path: Path, by: int = 1) -> None:
+    """Let a file seem changed so many nanoseconds later, however coarse the clock of the file system is."""
+    found = path.stat()
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + by))
+
+
+@pytest.mark.parametrize("form", ["csv", "gzip", "parquet", "arrow"])
+def test_a_file_that_changes_between_passes(tmp_path: Path, form: str) -> None:
+    name, writer = FORMATS[form]
+    path = tmp_path / name
+    writer(TABLE, path)
+    source = open_source(path, "y")
+    np.testing.assert_array_equal(gathered(source)[0], X)
+    writer(TABLE[:2000], path)
+    with pytest.raises(InputError, match="changed while it was being read: wait"):
+        gathered(source)
+    writer(TABLE, path)  # the same again, but who knows
+    later(path)
+    with pytest.raises(InputError, match="changed while it was being read"):
+        gathered(source)
+
+
+def test_a_file_that_changes_before_the_first_pass_or_within_one(tmp_path: Path) -> None:
+    for k in range(3):
+        csv.write_csv(TABLE, tmp_path / f"{k}.csv")
+    source = open_source(tmp_path, "y")
+    later(tmp_path / "2.csv")
+    with pytest.raises(InputError, match=r"'.*2.csv' changed while"):
+        gathered(source)
+    path = tmp_path / "0.csv"
+    with path.open("a") as log:
+        log.write("1,a,true,1\n" * 200_000)
+    blocks = open_source(path, "y").blocks()
+    next(blocks)
+    with path.open("a") as log:
+        log.write("1,a,true,1\n")
+    with pytest.raises(InputError, match=r"'.*0.csv' changed while"):
+        list(blocks)
+
+
+def test_a_file_cut_short_within_a_pass_is_said_to_have_changed(tmp_path: Path) -> None:
+    """Rather than to be damaged, which is what its last row then looks like."""
+    path = tmp_path / "t.csv"
+    csv.write_csv(pa.concat_tables([TABLE] * 200), path)
+    blocks = open_source(path, "y").blocks()
+    next(blocks)
+    os.truncate(path, path.stat().st_size * 9 // 10 // 4 * 4 + 1)
+    with pytest.raises(InputError, match=r"'.*t.csv' changed while"):
+        list(blocks)
+
+
+def test_errors_of_two_passes_do_not_mix_two_files(tmp_path: Path) -> None:
+    """Slope 3 in the first pass, -3 in the second: refused by every fit that reads twice."""
+    x = np.linspace(0, 1, 3000)
+    for options in ({"errors": "hc3"}, {"loss": "huber"}, {"loss": "absolute"}):
+        path = tmp_path / "t.csv"
+        csv.write_csv(pa.table({"x": x, "y": 3 * x + np.sin(x * 999)}), path)
+        source = open_source(path, "y")
+        read = source.blocks
+        passes: list[int] = []
+
+        def blocks(path: Path = path, passes: list[int] = passes, read: Any = read) -> Any:
+            passes.append(1)
+            if len(passes) == 2:
+                csv.write_csv(pa.table({"x": x[:2000], "y": -3 * x[:2000]}), path)
+            return read()
+
+        source.blocks = blocks  # type: ignore[method-assign]
+        with pytest.raises(InputError, match=r"'.*t.csv' changed while"):
+            fit_source(source, **options)  # type: ignore[arg-type]
+
+
 # Each: name of the file, its content, options, and what the message must match.
 BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     "text in a number column": ("t.csv", "x,y\n1,2\n3,4\nabc,6\n", {}, "'x' holds 'abc' in row 3 of '.*t.csv'"),
@@ -272,6 +368,10 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     "text among truth": ("t.csv", "x,y\n" + "true,2\n" * 200_000 + "maybe,1\n", {}, "'maybe' in row 200,001.*true or"),
     "thousands": ("t.csv", 'x,y\n"1,000",2\n"2,500",4\n', {}, "'x' holds '1,000' in row 1"),
     "decimal comma": ("t.csv", 'x,y\n"0,5",2\n"2,5",4\n', {}, "'x' holds '0,5' in row 1"),
+    "hexadecimal": ("t.csv", "x,y\n0x10,2\n3,4\n", {}, r"'0x10' in row 1 of .*number is expected: write it in decimal"),
+    "later hexadecimal": ("t.csv", "x,y\n1,2\n0x1F,4\n", {}, r"'0x1F' in row 2 .*as in the rows before: write it in"),
+    "almost numbers": ("t.csv", "x,y\n" + "1,1\n" * 100 + "u,1\n", {}, r"'u' in row 101 of '.*t.csv' \(line 102\)"),
+    "currency": ("t.csv", "x,y\n$1.50,2\n$2.25,4\n", {}, r"'\$1.50' in row 1 .*\(line 2\).*a decimal point"),
     "percent": ("t.csv", "x,y\n5%,2\n6%,4\n", {}, "'x' holds '5%' in row 1"),
     "short row": ("t.csv", "x,y\n1,2\n3\n", {}, r"Row 2 of '.*t.csv' \(line 3\) has 1 columns where the header has 2"),
     "long row": ("t.csv", "x,y\n\n1,2\n3,4,5\n", {}, r"Row 2 of '.*t.csv' \(line 4\) has 3 columns where"),
@@ -317,6 +417,28 @@ def test_bad_files_are_refused_in_one_paragraph(tmp_path: Path, case: str) -> No
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
     assert not [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+
+
+NOT_PLAIN = [
+    *("$1.50", "-$1.50", "$ -1.50", "11€", "11 €", "£1,234.50", "¥300", "₹5", "12 kr", "kr 12", "12 zł", "CHF 5"),
+    *("11\u00a0407", "11\u202f407,5", "1\u2009000", "\u22125.5", "\u20135", "1’234", "(5.50)", "($5.50)", "5 USD"),
+    *("12 %", "1,234"),
+]
+
+
+@pytest.mark.parametrize("text", NOT_PLAIN)
+def test_numbers_with_signs_for_people_are_no_categories(tmp_path: Path, text: str) -> None:
+    lines = "".join(f'"{text.replace("5", str(k % 10))}",{k}\n' for k in range(30))
+    path = write(tmp_path / "t.csv", "x,y\n" + lines)
+    with pytest.raises(InputError, match=r"Column 'x' holds .* in row 1 .*a number is expected.*a decimal point"):
+        open_source(path, "y")
+
+
+@pytest.mark.parametrize("levels", ["R1 R2", "kr EUR", "$ $$", "A+ A-", "1a 2b", "18-25 26-40", "5kg 6kg", "- +"])
+def test_real_categories_with_such_signs_stay_categories(tmp_path: Path, levels: str) -> None:
+    one, other = sorted(levels.split())
+    path = write(tmp_path / "t.csv", f"k,y\n{one},1\n{other},2\n")
+    assert open_source(path, "y").design.names == (f"k[{other}]",)
 
 
 @pytest.mark.parametrize("form", ["parquet", "arrow", "feather"])
@@ -416,6 +538,7 @@ class TestPredicting:
             ("x,kind,on\n1,a,true\n?,a,true\n", "'x' holds '\\?' in row 2 of '.*t.csv'"),
             ("x,kind,on\na,a,true\nb,a,true\n", "'x' of '.*t.csv' holds text"),
             ("x,kind,on\n1,a,true\n,a,true\n", "'x' has no value in row 2 of '.*t.csv'"),
+            ("x,kind,on\n1,a,true\ninf,a,true\n", "'x' is infinite in row 2 of '.*t.csv'"),
             ("x,on\n1,true\n", "The feature 'kind' is not a column of '.*t.csv'"),
         ],
     )
@@ -423,6 +546,48 @@ class TestPredicting:
         design = open_source(TABLE, "y").design
         with pytest.raises(InputError, match=message):
             list(prediction_blocks(write(tmp_path / "t.csv", content), design))
+
+    @pytest.mark.parametrize("form", ["t.csv", "t.tsv", "t.csv.gz"])
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            ("x\n1\n\n3\n", [1, None, 3]),
+            ("x\n\n\n3", [None, None, 3]),
+            ("\n\nx\n1\n\n3\n", [1, None, 3]),
+            ("\ufeffx\r\n1\r\n\r\n3\r\n\r\n", [1, None, 3]),
+            ("x\n1\n3\n\n\n", [1, 3]),
+            ("x\n1\n3\nNA\n\n", [1, 3, None]),
+            ("x\n1\n\nNA", [1, None, None]),
+            ("x\n" + "1\n\n" * 3000, ([1, None] * 3000)[:-1]),
+            ("x\n" + "\n" * 3000 + '""\n2\n\n', [None] * 3001 + [2]),
+        ],
+    )
+    def test_a_blank_line_in_a_single_column_is_a_missing_value(
+        self, tmp_path: Path, form: str, content: str, expected: list[float | None]
+    ) -> None:
+        data = content.encode()
+        path = write(tmp_path / form, gzip.compress(data) if form.endswith("gz") else data)
+        want = np.array([np.nan if value is None else value for value in expected])
+        blocks = list(prediction_blocks(path, Design.numbers(["x"], "drop")))
+        np.testing.assert_array_equal(np.concatenate([block.X[:, 0] for block in blocks]), want)
+        blocks = list(prediction_blocks(path, Design((Feature("x", fill=(0.25,)),), "mean")))
+        found = np.concatenate([block.X[:, 0] for block in blocks])
+        np.testing.assert_array_equal(found, np.nan_to_num(want, nan=0.25))
+        if None in expected:
+            with pytest.raises(InputError, match=f"'x' has no value in row {expected.index(None) + 1:,} of"):
+                list(prediction_blocks(path, Design.numbers(["x"])))
+
+    @pytest.mark.parametrize("above", ["", "\n\n"])
+    def test_a_bad_value_below_blank_lines_is_named_by_its_row(self, tmp_path: Path, above: str) -> None:
+        path = write(tmp_path / "t.csv", f"{above}x\n" + "1\n\n" * 200_000 + "oops\n")
+        line = 400_002 + len(above)
+        with pytest.raises(InputError, match=rf"'oops' in row 400,001 of '.*t.csv' \(line {line:,}\)"):
+            list(prediction_blocks(path, Design.numbers(["x"], "drop")))
+
+    def test_a_blank_line_has_no_level(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "t.csv", "k\na\n\nb\n")
+        blocks = list(prediction_blocks(path, Design((Feature("k", ("a", "b")),), "drop")))
+        np.testing.assert_array_equal(blocks[0].X, [[0], [np.nan], [1]])
 
     def test_levels_that_read_as_numbers_or_dates(self, tmp_path: Path) -> None:
         for levels in (["1", "2"], ["01", "02"], ["2020-01-01", "2020-01-02"], ["false", "true"]):

@@ -6,13 +6,16 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from linnet.block import InputError
 from linnet.sources.columns import Kind
 from linnet.sources.files import FileTable, Head
+from linnet.sources.tables import Piece
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +30,7 @@ MISSING_TEXTS = [
     *("NaN", "nan", "-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"),
 ]
 BAD_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+HEXADECIMAL = re.compile(r"\s*[+-]?0[xX]")  # which Arrow takes for a number, but not for one with decimals
 BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to (\w+): (.*)", re.DOTALL)
 
 
@@ -71,8 +75,12 @@ class CsvTable(FileTable):
 
         del rows
         with self._opened(file, {column: self._declared(column, kind) for column, kind in kinds.items()}) as reader:
-            for batch in reader:
-                yield pa.Table.from_batches([batch])
+            tables = (pa.Table.from_batches([batch]) for batch in reader)
+            yield from _without_blank_end(tables, file) if len(self.names) == 1 else tables
+
+    def place(self, piece: Piece, row: int) -> str:
+        """The place of a row, with the number of its line."""
+        return super().place(piece, row) if piece.file is None else _place(piece.file, piece.start + row + 1)
 
     def _declared(self, column: str, kind: Kind) -> pa.DataType:
         """The type to read a column as: whole numbers may turn decimal in any later row, so all are float64."""
@@ -97,19 +105,26 @@ class CsvTable(FileTable):
         with _bytes(file) as stream:
             if stream.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
                 raise _not_utf8(file)
+        # Of a single column, an empty line is a row whose value is missing; elsewhere it is no row.
+        lone = types is not None and len(self.names) == 1
+        above = next((line for line, _ in _records(file)), 1) - 1 if lone else 0
         with _bytes(file) as stream:
             try:
                 yield arrow_csv.open_csv(
                     stream,
                     # One thread counts rows, so that a bad one can be named, and is as fast as two here.
-                    read_options=arrow_csv.ReadOptions(use_threads=False, block_size=self._block_bytes),
-                    parse_options=arrow_csv.ParseOptions(delimiter=_delimiter(file), newlines_in_values=True),
+                    read_options=arrow_csv.ReadOptions(
+                        use_threads=False, block_size=self._block_bytes, skip_rows=above
+                    ),
+                    parse_options=arrow_csv.ParseOptions(
+                        delimiter=_delimiter(file), newlines_in_values=True, ignore_empty_lines=not lone
+                    ),
                     convert_options=convert,
                 )
             except UnicodeDecodeError as error:
                 raise _not_utf8(file) from error
             except pa.ArrowInvalid as error:
-                raise _explained(file, str(error)) from error
+                raise _explained(file, str(error), above) from error
 
 
 def _schema(reader: Any) -> Head:
@@ -136,14 +151,47 @@ def _delimiter(file: str) -> str:
     return "\t" if re.search(r"\.tsv(\.|$)", file.lower()) else ","
 
 
+def _without_blank_end(tables: Iterable[pa.Table], file: str) -> Iterator[pa.Table]:
+    """The rows of a single column but for the blank lines at the end of its file, which are no rows."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []  # rows without a value, which may be those lines
+    for table in tables:
+        there = np.flatnonzero(table.column(0).is_valid())
+        last = int(there[-1]) + 1 if there.size else 0
+        if last:
+            yield from held
+            held = []
+            yield table.slice(0, last)
+        held.append(table.slice(last))
+    if any(table.num_rows for table in held):
+        rest = pa.concat_tables(held)
+        yield rest.slice(0, rest.num_rows - _blank_end(file))
+
+
+def _blank_end(file: str) -> int:
+    """How many blank lines a file ends with."""
+    end = b""
+    with _bytes(file) as stream:
+        while part := stream.read(BLOCK_BYTES):
+            end += part
+            end = end[len(end.rstrip(b"\r\n")) :]
+    return max(0, len(end.splitlines()) - 1)  # the first of them ends the last value's line
+
+
 def _records(file: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a file as lists of texts, header first, blank lines left out, each with its first line's number."""
+    """The rows of a file as lists of texts, header first, each with its first line's number.
+
+    Blank lines are left out, but below the header of a single column, where each is a row.
+    """
     with _bytes(file) as stream:
         lines = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""), delimiter=_delimiter(file))
         line = 1
+        lone: bool | None = None
         for record in lines:
-            if record:
+            if record or lone:
                 yield line, record
+                lone = len(record) == 1 if lone is None else lone
             line = lines.line_num + 1
 
 
@@ -169,8 +217,8 @@ def _guess(texts: Column) -> pa.DataType:
     return guessed
 
 
-def _explained(file: str, message: str) -> InputError:
-    """What Arrow says about a bad file, with the place and the remedy."""
+def _explained(file: str, message: str, above: int) -> InputError:
+    """What Arrow says about a bad file, with the place and the remedy; so many lines above the header it counts too."""
     if "Empty CSV" in message:
         return InputError(f"{file!r} is empty: it needs a header and at least one row.")
     if "straddling" in message:
@@ -183,7 +231,7 @@ def _explained(file: str, message: str) -> InputError:
             f"correct that row{hint}; a value that contains the separator must stand in double quotes."
         )
     if value := BAD_VALUE.search(message):
-        index, row = int(value[1]), int(value[2])
+        index, row = int(value[1]), int(value[2]) - above
         names = _header(file)
         return _bad_value(file, names[index] if index < len(names) else "", row - 1, value[3], value[4])
     return InputError(f"{file!r} cannot be read as CSV ({message.strip().partition(chr(10))[0]}).")
@@ -196,10 +244,11 @@ def _bad_value(file: str, column: str, row: int, wanted: str, what: str) -> Inpu
     value = what.removeprefix("invalid value ").strip("'")
     shown = value if len(value) <= 40 else value[:40] + "…"
     expected = "true or false" if wanted == "bool" else "a number"
+    before = " as in the rows before" if row > 1 else ""
+    remedy = "write it in decimal digits" if HEXADECIMAL.match(value) else "correct that value"
     return InputError(
-        f"Column {column!r} holds {shown!r} in {_place(file, row)}, where {expected} is expected as in the rows "
-        "before: correct that value, or leave it empty where it is missing. Or fit without that "
-        "column (features=…)."
+        f"Column {column!r} holds {shown!r} in {_place(file, row)}, where {expected} is expected{before}: {remedy}, or "
+        "leave it empty where it is missing. Or fit without that column (features=…)."
     )
 
 

@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+StrPath = str | os.PathLike[str]
+
 Head = list[tuple[str, Any]]  # names of columns and their Arrow types
 
 READ_AHEAD = 8  # pieces that wait for the consumer: some 40 MB, which outlast the loading of compiled code
@@ -31,20 +33,29 @@ ARROW_ENDINGS = (".arrow", ".feather", ".ipc")
 ENDINGS = (*CSV_ENDINGS, ".parquet", *ARROW_ENDINGS)
 
 
-def file_table(path: str | os.PathLike[str]) -> Table:
-    """The Table of a file, of all files that a glob matches, or of all table files in a folder.
+def file_table(path: StrPath | Sequence[StrPath]) -> Table:
+    """The Table of a file, of all files that a glob matches, of all table files in a folder, or of several of these.
 
     Raises:
         InputError: there is nothing to read, or the files do not belong together.
     """
-    files = table_files(path)
-    kinds = {_reader(file) for file in files}
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    for each in paths:
+        if not isinstance(each, str | os.PathLike):
+            raise InputError(f"Among several paths each must be one, but {each!r} is none.")
+    files = [file for each in paths for file in table_files(each)]
+    if len(set(files)) < len(files):
+        twice = next(file for at, file in enumerate(files) if file in files[:at])
+        raise InputError(f"{twice!r} is named twice, so that its rows would count twice: name it once.")
+    kinds = {_reader(file): file for file in files}
     if len(kinds) > 1:
+        one, other = list(kinds.values())[:2]
         raise InputError(
-            f"{os.fspath(path)!r} holds tables of several kinds, such as {files[0]!r} and {files[-1]!r}, perhaps with "
-            "the same rows: name those to read, for instance by a glob such as 'folder/*.parquet'."
+            f"{', '.join(repr(os.fspath(each)) for each in paths[:3])} holds tables of several kinds, such as {one!r} "
+            f"and {other!r}, perhaps with the same rows: name those to read, for instance by a glob such as "
+            "'folder/*.parquet'."
         )
-    return kinds.pop()(files)
+    return kinds.popitem()[0](files)
 
 
 def table_files(given: str | os.PathLike[str]) -> list[str]:
@@ -73,6 +84,11 @@ def table_files(given: str | os.PathLike[str]) -> list[str]:
         return files
     if not Path(path).exists():
         raise InputError(f"There is no file or folder {path!r}.")
+    if not Path(path).is_file():
+        raise InputError(
+            f"{path!r} is a pipe or a device, which can be read only once, and not before its columns are known: write "
+            "it to a file first."
+        )
     return [path]
 
 
@@ -118,6 +134,15 @@ def reading(file: str) -> Iterator[None]:
         raise InputError(f"{file!r} cannot be read ({why}): {remedy}.") from error
 
 
+_State = tuple[int, int, int]
+
+
+def _state(file: str) -> _State:
+    """What tells whether a file is still the same: its size in bytes, the time of its last change, its inode."""
+    found = Path(file).stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 class FileTable(Table):
     """Files of one kind, read one after the other as one table."""
 
@@ -126,8 +151,10 @@ class FileTable(Table):
         self.rows: int | None = 0
         self.names = ()
         self._types: dict[str, Any] = {}
+        self._opened_as: dict[str, _State] = {}
         for file in files:
             with reading(file):
+                self._opened_as[file] = _state(file)
                 schema, rows = self._head(file)
             self._add(file, schema)
             self.rows = None if rows is None or self.rows is None else self.rows + rows
@@ -153,13 +180,28 @@ class FileTable(Table):
         return read_ahead(lambda: self._read(kinds, rows))
 
     def _read(self, kinds: Mapping[str, Kind], rows: int) -> Iterator[Piece]:
-        """The named columns of all files."""
+        """The named columns of all files, none of which may have changed since it was first opened."""
+        import pyarrow as pa
+
         for file in self.files:
             start = 0
             with reading(file):
-                for columns in rechunked(self._tables(file, kinds, rows), rows):
-                    yield Piece(columns, file, start)
-                    start += columns.num_rows
+                self._require_unchanged(file)
+                try:
+                    for columns in rechunked(self._tables(file, kinds, rows), rows):
+                        yield Piece(columns, file, start)
+                        start += columns.num_rows
+                except (pa.ArrowException, OSError, ValueError, EOFError):
+                    self._require_unchanged(file)  # which explains it better
+                    raise
+                self._require_unchanged(file)
+
+    def _require_unchanged(self, file: str) -> None:
+        """Refuse a file that somebody writes to: passes over different rows would add up to numbers of neither."""
+        if _state(file) != self._opened_as[file]:
+            raise InputError(
+                f"{file!r} changed while it was being read: wait until nothing writes to it, or give a copy."
+            )
 
     def _add(self, file: str, schema: Head) -> None:
         """Take note of one file's columns, which must be those of the files before it."""
