@@ -31,14 +31,11 @@ def ols(X: Floats, y: Floats, names: tuple[str, ...] | None = None, **changes: A
     residual = y - bias - X @ weights
     df = n - d - 1
     cost, total = float(residual @ residual), float(((y - y.mean()) ** 2).sum())
-    joint = np.zeros((d + 2, d + 2))  # of bias, value at the centre, weights
-    joint[2:, 2:] = scatter
-    joint[1, 1] = joint[0, 1] = joint[1, 0] = 1 / n
-    joint[0, 2:] = joint[2:, 0] = -scatter @ centre
-    joint[0, 0] = 1 / n + centre @ scatter @ centre
-    joint *= cost / df
-    sd = np.sqrt(np.diag(joint))
-    correlation = joint / sd[:, None] / sd
+    factor = np.zeros((d + 2, d + 1))  # of the covariance of bias, value at the centre, weights
+    factor[:2, 0] = np.sqrt(1 / n)
+    factor[2:, 1:] = np.linalg.cholesky(scatter)
+    factor[0, 1:] = -centre @ factor[2:, 1:]
+    length = np.sqrt((factor**2).sum(axis=1))
     r2 = 1 - cost / total
     fields: dict[str, Any] = {
         "names": design.names,
@@ -47,7 +44,7 @@ def ols(X: Floats, y: Floats, names: tuple[str, ...] | None = None, **changes: A
         "intercept": True,
         "identified": np.ones(d, dtype=np.bool_),
         "bias_identified": True,
-        "uncertainty": Uncertainty(sd, (correlation + correlation.T) / 2),
+        "uncertainty": Uncertainty(length * np.sqrt(cost / df), factor / length[:, None]),
         "centre": centre,
         "centre_value": float(y.mean()),
         "scale": X.std(axis=0),

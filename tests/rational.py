@@ -60,6 +60,29 @@ def least_squares(
     return Answer(beta, variances, rss, total, df)
 
 
+def sandwich(rows: Sequence[Sequence[Fraction]], bread: Iterable[Fraction], meat: Iterable[Fraction]) -> Matrix:
+    """B⁻¹·M·B⁻¹ to 300 bits, where B sums bread·xxᵀ over the rows x, and M likewise."""
+
+    def summed(factors: Iterable[Fraction]) -> Matrix:
+        columns, own = list(zip(*rows, strict=True)), list(factors)
+        return [[dot([f * u for f, u in zip(own, a, strict=True)], b) for b in columns] for a in columns]
+
+    inverse = [[cut(v) for v in row] for row in invert(summed(bread))]
+    middle = summed(cut(v) for v in meat)
+    return [[cut(dot([dot(row, column) for column in middle], other)) for other in inverse] for row in inverse]
+
+
+def quadratic(matrix: Matrix, x: Sequence[Fraction]) -> Fraction:
+    """xᵀ·matrix·x."""
+    return dot([dot(row, x) for row in matrix], x)
+
+
+def cut(value: Fraction) -> Fraction:
+    """To 300 bits, so that sums of many fractions stay short."""
+    power = 300 - value.numerator.bit_length() + value.denominator.bit_length()
+    return Fraction(round(value * Fraction(2) ** power)) / Fraction(2) ** power
+
+
 def invert(matrix: Sequence[Sequence[Fraction]]) -> Matrix:
     """The inverse, by Gauss-Jordan elimination with row exchanges."""
     p = len(matrix)

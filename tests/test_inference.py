@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import pickle
 import weakref
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from scipy import stats
 
 import linnet
 from linnet.block import Block, InputError
-from linnet.inference import Uncertainty, f_upper, t_quantile, t_two_sided
+from linnet.inference import Uncertainty, directions, f_upper, t_quantile, t_two_sided
 from linnet.moments import Moments
+from rational import dot, invert, quadratic, relative, root, sandwich
 
 Floats = NDArray[np.float64]
 KINDS = ["classical", "hc0", "hc1", "hc2", "hc3"]
@@ -27,6 +31,15 @@ KINDS = ["classical", "hc0", "hc1", "hc2", "hc3"]
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
 def test_t_quantile(level: float, df: float) -> None:
     assert t_quantile(level, df) == pytest.approx(stats.t.ppf(0.5 + level / 2, df), rel=1e-10)
+
+
+@pytest.mark.parametrize("df", [1.0, 2.5, 10.0, 1e6])
+@pytest.mark.parametrize("level", [1e-12, 1 - 1e-11, float(np.nextafter(1, 0))])
+def test_intervals_of_nearly_every_level_are_finite(level: float, df: float) -> None:
+    t = t_quantile(level, df)
+    assert 0 < t < np.inf
+    tail = 2 * float(stats.t.sf(t, df)) if level > 0.5 else 1 - 2 * t * float(stats.t.pdf(0, df))
+    assert tail == pytest.approx(1 - level, rel=1e-9)
 
 
 def test_p_values_far_out_keep_their_digits() -> None:
@@ -52,11 +65,12 @@ def test_a_level_lies_between_0_and_1(level: float) -> None:
 
 def test_uncertainty_by_hand() -> None:
     """sd 3 of the bias, 1 at the centre, 2 and 4 of the weights, which correlate by 0.5."""
-    correlation = np.eye(4)
-    correlation[2, 3] = correlation[3, 2] = 0.5
-    uncertainty = Uncertainty(np.array([3.0, 1.0, 2.0, 4.0]), correlation)
+    factor = np.eye(4)
+    factor[3, 2:] = 0.5, np.sqrt(0.75)
+    uncertainty = Uncertainty(np.array([3.0, 1.0, 2.0, 4.0]), factor)
     both = uncertainty.covariance(np.array([True, True]), True)
     assert both.tolist() == [[9, 0, 0], [0, 4, 4], [0, 4, 16]]
+    assert uncertainty.correlation[2:, 2:].tolist() == [[1, 0.5], [0.5, 1]]
     one = uncertainty.covariance(np.array([True, False]), True)
     assert np.isnan(one[2]).all()
     assert np.isnan(one[:, 2]).all()
@@ -64,23 +78,122 @@ def test_uncertainty_by_hand() -> None:
     assert np.isnan(uncertainty.covariance(np.array([True, True]), False)[0]).all()
     sd = uncertainty.prediction_sd(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, -1.0]]))
     assert sd == pytest.approx([1.0, np.sqrt(1 + 4), np.sqrt(1 + 4 + 16 - 2 * 4)])
+    away = np.array([1.0, 3.0])
+    expected = away @ np.linalg.solve([[4, 4], [4, 16]], away)
+    assert uncertainty.wald(away, np.arange(2)) == pytest.approx(expected, rel=1e-14)
+    assert uncertainty.wald(away, np.array([1])) == pytest.approx(9 / 16, rel=1e-14)
+    assert uncertainty.wald(np.array([np.inf, 0.0]), np.arange(2)) == np.inf
 
 
-def test_correlations_are_worked_out_when_first_asked_for() -> None:
+def test_no_wald_statistic_of_a_covariance_that_has_no_inverse() -> None:
+    both, away = np.arange(2), np.ones(2)
+    alike = np.array([[1.0, 0], [1, 0], [0.6, 0.8], [0.6, 0.8]])
+    assert np.isnan(Uncertainty(np.ones(4), alike).wald(away, both))
+    assert np.isnan(Uncertainty(np.ones(4), alike[:, :1]).wald(away, both))
+    assert np.isnan(Uncertainty(np.array([1.0, 1, 1, 0]), np.eye(4)).wald(away, both))
+    assert np.isnan(Uncertainty(np.ones(4), np.eye(4)).wald(np.array([1.0, np.nan]), both))
+
+
+@pytest.mark.parametrize("size", [1e-250, 1e250])
+def test_squares_of_a_prediction_error_need_not_fit_into_float64(size: float, rng: np.random.Generator) -> None:
+    """The squares of such standard errors do not."""
+    factor = directions(rng.standard_normal((4, 3)))
+    sd, offsets = np.array([2.0, 1.0, 3.0, 0.5]), rng.standard_normal((5, 2))
+    plain = Uncertainty(sd, factor).prediction_sd(offsets)
+    assert Uncertainty(sd * size, factor).prediction_sd(offsets) == pytest.approx(plain * size, rel=1e-14)
+
+
+def test_the_factor_is_worked_out_when_first_asked_for() -> None:
     calls: list[int] = []
 
-    def correlation() -> Floats:
+    def factor() -> Floats:
         calls.append(1)
         return np.eye(3)
 
-    uncertainty = Uncertainty(np.array([3.0, 1.0, 2.0]), correlation)
+    uncertainty = Uncertainty(np.array([3.0, 1.0, 2.0]), factor)
     assert uncertainty.sd.tolist() == [3, 1, 2]
     assert not calls
-    assert uncertainty.correlation is uncertainty.correlation
+    assert uncertainty.factor is uncertainty.factor
     assert len(calls) == 1
-    copy = pickle.loads(pickle.dumps(Uncertainty(uncertainty.sd, correlation)))
+    copy = pickle.loads(pickle.dumps(Uncertainty(uncertainty.sd, factor)))
     assert copy.sd.tolist() == [3, 1, 2]
-    assert copy.correlation.tolist() == np.eye(3).tolist()
+    assert copy.factor.tolist() == np.eye(3).tolist()
+
+
+YEARS = np.arange(1961.0, 2025.0)
+
+
+def powers_of_years(k: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    t = (YEARS - 1961) / 10
+    return np.column_stack([YEARS**j for j in range(1, k + 1)]), 1 + t - 0.1 * t**3 + 0.1 * rng.standard_normal(64)
+
+
+def nearly_alike(gap: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    x = rng.standard_normal(40) + 5
+    return np.column_stack([x, x + gap * rng.standard_normal(40)]), x + rng.standard_normal(40)
+
+
+def tenth_degree(rng: np.random.Generator) -> tuple[Floats, Floats]:
+    x = np.linspace(-9, -3, 82)
+    return np.column_stack([x**j for j in range(1, 11)]), np.sin(x) + 0.1 * rng.standard_normal(82)
+
+
+ILL_CONDITIONED: dict[str, Callable[[np.random.Generator], tuple[Floats, Floats]]] = {  # the condition number beside it
+    **{f"years to the power of {k}": partial(powers_of_years, k) for k in (1, 2, 4, 5)},  # 1 480 7e7 2e10
+    **{f"{gap} apart": partial(nearly_alike, gap) for gap in (1e-3, 1e-7, 1e-11)},  # 2e3 2e7 2e11
+    "tenth degree": tenth_degree,  # 2e9
+}
+
+
+@pytest.mark.parametrize("errors", [*KINDS, "huber"])
+@pytest.mark.parametrize("name", ILL_CONDITIONED)
+def test_prediction_errors_and_wald_statistic_lose_no_more_than_the_condition_number(
+    name: str, errors: Any, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """Against rational arithmetic; and a model file gives the same bits."""
+    X, y = ILL_CONDITIONED[name](rng)
+    n, p = len(y), X.shape[1] + 1
+    delta = 1.5 * float(np.median(np.abs(y - linnet.fit(X, y).predict(X))))
+    if errors == "huber":
+        fit = linnet.fit(X, y, loss=linnet.Huber(delta=delta), errors="sandwich")
+    else:
+        fit = linnet.fit(X, y, errors=errors)
+    rows = [[Fraction(1), *map(Fraction, row)] for row in X.tolist()]
+    target = [Fraction(v) for v in y.tolist()]
+    whole = [Fraction(1)] * n
+    inner, side = whole, [Fraction(0)] * n
+    if errors == "huber":  # which rows lie beyond delta is taken from the fit, all else follows
+        off = (y - fit.predict(X)) / delta
+        side = [Fraction(int(np.sign(v)) if abs(v) > 1 else 0) for v in off]
+        inner = [Fraction(int(not s)) for s in side]
+        assert 0 < sum(inner) < n
+    bound = Fraction(delta)
+    pull = [i * v + bound * s for i, v, s in zip(inner, target, side, strict=True)]
+    gram = sandwich(rows, inner, inner)  # the inverse of the inner rows' products
+    sums = [dot(pull, column) for column in zip(*rows, strict=True)]
+    beta = [dot(row, sums) for row in gram]
+    r = [v - dot(row, beta) for row, v in zip(rows, target, strict=True)]
+    slopes = [bound * s if s else v for s, v in zip(side, r, strict=True)]
+    if errors == "classical":
+        meat = [sum((v * v for v in r), Fraction(0)) / (n - p)] * n
+    else:
+        power = {"hc2": 1, "hc3": 2}.get(errors, 0)
+        free = [1 - quadratic(gram, row) if power else Fraction(1) for row in rows]
+        meat = [v * v / f**power for v, f in zip(slopes, free, strict=True)]
+        if errors in ("hc1", "huber"):
+            meat = [v * n / (n - p) for v in meat]
+    covariance = sandwich(rows, inner, meat)
+    lost = 1e-13 + 10 * 2.0**-52 * fit.condition
+    inverse = invert([row[1:] for row in covariance[1:]])
+    assert relative(fit.f_statistic, quadratic(inverse, beta[1:]) / (p - 1)) < lost
+    low, high = fit.predict(X, interval=0.9, kind="confidence")[:, 1:].T
+    half = Fraction(t_quantile(0.9, n - p))
+    for i in range(0, n, 9):
+        assert relative((high[i] - low[i]) / 2, half * root(quadratic(covariance, rows[i]))) < lost
+    fit.save(tmp_path / "model.json")
+    again = linnet.load(tmp_path / "model.json", linnet.Fit)
+    assert again.predict(X, interval=0.9, kind="confidence").tobytes() == np.c_[fit.predict(X), low, high].tobytes()
+    assert again.covariance.tobytes() == fit.covariance.tobytes()
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

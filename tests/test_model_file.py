@@ -22,7 +22,7 @@ from linnet.dependencies import Dependencies
 from linnet.design import Design, Feature
 from linnet.fits import Fits
 from linnet.fitted import Fit
-from linnet.inference import Uncertainty, Withheld
+from linnet.inference import Uncertainty, Withheld, directions
 from linnet.model_file import load, save
 from linnet.status import Status
 
@@ -34,7 +34,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return bool(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
     if isinstance(a, Uncertainty):
-        alike = isinstance(b, Uncertainty) and same(a.sd, b.sd) and same(a.correlation, b.correlation)
+        alike = isinstance(b, Uncertainty) and same(a.sd, b.sd) and same(a.factor, b.factor)
         return alike and type(a.withheld) is type(b.withheld) and same(a.withheld, b.withheld)
     if isinstance(a, Dependencies):
         return isinstance(b, Dependencies) and same(vars(a), vars(b))
@@ -84,12 +84,8 @@ def vector(values: st.SearchStrategy[float], d: int) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def correlations(draw: st.DrawFn, size: int) -> Any:
-    matrix = np.eye(size)
-    lower = np.tril_indices(size, -1)
-    matrix[lower] = draw(vector(st.floats(-1, 1), len(lower[0])))
-    matrix.T[lower] = matrix[lower]
-    return matrix
+def factors(draw: st.DrawFn, size: int) -> Any:
+    return directions(np.array(draw(st.lists(vector(st.floats(-9, 9), size), min_size=size, max_size=size))))
 
 
 @st.composite
@@ -122,7 +118,7 @@ def fits(draw: st.DrawFn) -> Fit:
             | st.builds(
                 Uncertainty,
                 sd=vector(st.floats(min_value=0), d + 2),
-                correlation=correlations(d + 2),
+                factor=factors(d + 2),
                 withheld=st.none() | withheld(d + 2),
             )
         ),
@@ -288,20 +284,12 @@ def test_a_pickle_is_refused_and_not_run(path: Path) -> None:
     assert not path.with_name("boom").exists()
 
 
-def test_an_older_version_asks_for_a_new_fit(path: Path, document: dict[str, Any]) -> None:
-    document["version"] = 1
-    del document["fit"]["uncertainty"]
-    path.write_text(mended(document))
-    with pytest.raises(InputError, match=r"older Linnet .*fit again"):
-        load(path)
-
-
-def test_a_newer_version_asks_for_an_upgrade(path: Path, document: dict[str, Any]) -> None:
-    document["version"] = model_file.VERSION + 1
+def test_another_version_is_named_with_its_remedy(path: Path, document: dict[str, Any]) -> None:
     document["fit"] = {"unheard of": 1}
-    path.write_text(mended(document))
-    with pytest.raises(InputError, match=r"newer Linnet .*upgrade"):
-        load(path)
+    for away, remedy in ((1, r"newer Linnet .*upgrade"), (-1, r"older Linnet .*fit again")):
+        path.write_text(mended({**document, "version": document["version"] + away}))
+        with pytest.raises(InputError, match=remedy):
+            load(path)
 
 
 def test_missing_path_folder_and_huge_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,13 +343,18 @@ LIES: list[tuple[str, Any]] = [
     ("bias_identified", None),
     ("uncertainty", []),
     ("uncertainty", {"sd": [1.0] * 4}),
-    ("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 10}),
-    *(("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 10, "withheld": held}) for held in HELD),
-    ("uncertainty", {"sd": [1.0] * 3, "correlation": [0.0] * 10, "withheld": None}),
-    ("uncertainty", {"sd": [-1.0] * 4, "correlation": [0.0] * 10, "withheld": None}),
-    ("uncertainty", {"sd": ["nan"] * 4, "correlation": [0.0] * 10, "withheld": None}),
-    ("uncertainty", {"sd": [1.0] * 4, "correlation": [0.0] * 9, "withheld": None}),
-    ("uncertainty", {"sd": [1.0] * 4, "correlation": [2.0] * 10, "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": [[1.0]] * 4}),
+    *(("uncertainty", {"sd": [1.0] * 4, "factor": [[1.0]] * 4, "withheld": held}) for held in HELD),
+    ("uncertainty", {"sd": [1.0] * 3, "factor": [[1.0]] * 4, "withheld": None}),
+    ("uncertainty", {"sd": [-1.0] * 4, "factor": [[1.0]] * 4, "withheld": None}),
+    ("uncertainty", {"sd": ["nan"] * 4, "factor": [[1.0]] * 4, "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": None, "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": [1.0] * 4, "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": [[1.0]] * 3, "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": [[1.0], [2.0], [1.0], [1.0]], "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": [[1.0], [0.5, 0.5], [1.0], [1.0]], "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": [[1.0], [0.0] * 4 + [1.0], [1.0], [1.0]], "withheld": None}),
+    ("uncertainty", {"sd": [1.0] * 4, "factor": [[1.0], ["nan"], [1.0], [1.0]], "withheld": None}),
     ("centre", ["inf", 0.0]),
     ("centre_value", "nan"),
     ("scale", [-1.0, 1.0]),
@@ -448,7 +441,7 @@ def test_every_field_of_several_fits_is_checked(path: Path) -> None:
         path.write_text(mended(document))
         with pytest.raises(InputError, match=r"model\.json: "):
             load(path)
-    more: list[dict[str, Any]] = [{"extra": 1}, {"fit": {}}, {"version": 0}]
+    more: list[dict[str, Any]] = [{"extra": 1}, {"fit": {}}, {"version": None}]
     for changes in more:
         path.write_text(mended({**json.loads(text), **changes}))
         with pytest.raises(InputError, match="outermost"):

@@ -279,14 +279,26 @@ def test_condition_of_many_columns_by_lanczos(precision: Precision, rng: np.rand
 def test_the_covariance_agrees_with_the_variances(
     name: str, l2: float, precision: Precision, intercept: bool, rng: np.random.Generator
 ) -> None:
-    """Whichever way each is worked out; and it is symmetric to the last bit, since half of it is saved."""
+    """Whichever way each is worked out; the value at the centre is independent of the weights."""
     X, y = problem(name, rng)[:2] if name in CASES else deficient(name, rng)
     solution = solve(X, y, None, intercept, l2, precision)
-    covariance = solution.covariance()
-    assert covariance.diagonal() == pytest.approx(solution.variances, rel=1e-13)
-    assert covariance.tobytes() == covariance.T.tobytes()
-    assert covariance[:2, 1].tolist() == [covariance[1, 1]] * 2
-    assert bool(covariance[:2].any()) == intercept
+    uncertainty = solution.uncertainty
+    assert uncertainty is not None
+    factor, sd = uncertainty.factor, np.sqrt(solution.variances)
+    varies = sd > 0
+    assert np.square(factor).sum(axis=1) == pytest.approx(varies.astype(float), rel=1e-14)
+    covariance = factor @ factor.T * sd[:, None] * sd
+    assert covariance[:2, 1] == pytest.approx(covariance[1, 1], rel=1e-14)
+    assert not covariance[1, 2:].any()
+    assert varies[:2].tolist() == [intercept] * 2
+    if name != "plain":
+        return
+    design = np.column_stack([np.ones(len(X)), X])[:, not intercept :]
+    gram = design.T @ design
+    inverse = np.linalg.inv(gram + len(X) * l2 * np.diag([0.0] * intercept + [1.0] * X.shape[1]))
+    expected = inverse @ gram @ inverse * solution.residual_sd**2
+    got = uncertainty.covariance(solution.identified, True)[not intercept :, not intercept :]
+    assert got == pytest.approx(expected, rel=1e-9)
 
 
 def test_condition_with_ridge_is_still_that_of_the_design(rng: np.random.Generator) -> None:

@@ -92,12 +92,12 @@ def test_a_pivot_below_the_floor_is_refused(solve: object, what: str, rng: np.ra
     assert math.isnan(solve(M, np.zeros(4), 2.0**-48, np.empty(4), np.zeros((4, 4))))
 
 
-def test_spread_is_the_covariance_of_bias_and_weights(rng: np.random.Generator) -> None:
+def test_spread_is_the_variance_of_bias_and_weights(rng: np.random.Generator) -> None:
     d, V, mean = 5, np.triu(rng.standard_normal((5, 5))), rng.standard_normal(6)
-    joined, variances = np.full(d, np.nan), np.full(d + 2, np.nan)
-    spread(V, mean, 0.3, joined, variances)
+    reach, variances = np.zeros(d), np.full(d + 2, np.nan)
+    spread(V, mean, 0.3, reach, variances)
     inverse, m = V @ V.T, mean[:d]
-    np.testing.assert_allclose(joined, -inverse @ m, rtol=1e-12)
+    np.testing.assert_allclose(reach, V.T @ m, rtol=1e-12)
     np.testing.assert_allclose(variances, [0.3 + m @ inverse @ m, 0.3, *inverse.diagonal()], rtol=1e-12)
 
 

@@ -328,6 +328,8 @@ def test_level_of_the_intervals() -> None:
     assert "90 % interval" in text
     assert f"{fit.interval(0.9)[1, 0]:.3f}" in text
     assert "99.9 % interval" in render(fit, 0.999)
+    for level in (0.99999999999, float(np.nextafter(1, 0))):  # none is certain
+        assert "99.99999999 % interval" in render(fit, level)
     with pytest.raises(InputError, match="between 0 and 1"):
         render(fit, 1.0)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from linnet.block import Block, Float64s, InputError
 from linnet.density import quantile_of, rows_beyond
-from linnet.inference import Uncertainty, Withheld
+from linnet.inference import Uncertainty, Withheld, directions, triangular
 from linnet.lone_rows import LoneRows
 from linnet.objective import Objective
 from linnet.settings import whole
@@ -149,16 +149,8 @@ def _optimum(solver: Solver, objective: Objective, source: Source) -> tuple[floa
 
 
 def _spread(found: Float64s, withheld: Withheld | None) -> Uncertainty:
-    """Standard deviations and correlations of the columns of (replicates, d+2)."""
+    """Standard deviations of the columns of (replicates, d+2), and how these vary together."""
     off = found - found.mean(axis=0)
     largest = np.abs(off).max(axis=0)  # by which they are divided, since squares leave float64's range first
     off /= np.where(largest > 0, largest, 1.0)
-    sd = off.std(axis=0, ddof=1)
-    off /= np.where(sd > 0, sd, 1.0)
-
-    def correlation() -> Float64s:
-        joint = np.clip(off.T @ off / (len(off) - 1), -1.0, 1.0)
-        np.fill_diagonal(joint, 1.0)
-        return np.asarray(joint)
-
-    return Uncertainty(sd * largest, correlation, withheld)
+    return Uncertainty(off.std(axis=0, ddof=1) * largest, lambda: directions(triangular(off.T)), withheld)

@@ -214,12 +214,9 @@ def _wald(solution: Solution, weights: Float64s, uncertainty: Uncertainty | None
     """
     if uncertainty is None or np.isnan(uncertainty.shown[2:]).any():
         return math.nan
-    sd = uncertainty.sd[2:]
-    if not sd.any() and weights.any():
+    if not uncertainty.sd[2:].any() and weights.any():
         return math.inf
-    t: Float64s = np.divide(weights, sd, out=np.zeros_like(sd), where=sd > 0)
-    inverse = np.linalg.pinv(uncertainty.correlation[2:, 2:], rcond=1e-12, hermitian=True)
-    return float(t @ inverse @ t) / solution.rank
+    return uncertainty.wald(weights, solution.kept) / solution.rank
 
 
 def _status(last: Step, solution: Solution | None) -> Status:

@@ -156,20 +156,6 @@ def back_substitute(hi: Any, lo: Any, xh: Any, xl: Any) -> None:
 
 
 @compiled
-def square_upper(vh: Any, vl: Any, oh: Any, ol: Any) -> None:
-    """V·Vᵀ for upper triangular V (r, r), in double-double, into oh + ol (r, r)."""
-    r = vh.shape[0]
-    for i in range(r):
-        for j in range(i, r):
-            sh, sl = 0.0, 0.0
-            for m in range(j, r):
-                ph, pl = mul(vh[i, m], vl[i, m], vh[j, m], vl[j, m])
-                sh, sl = add(sh, sl, ph, pl)
-            oh[i, j], ol[i, j] = sh, sl
-            oh[j, i], ol[j, i] = sh, sl
-
-
-@compiled
 def multiply(ah: Any, al: Any, bh: Any, bl: Any, oh: Any, ol: Any) -> None:
     """Add A·B for A (r, k) and B (k, m), in double-double, to oh + ol (r, m)."""
     for i in range(ah.shape[0]):

@@ -13,6 +13,7 @@ from linnet.block import Float64s, InputError
 from linnet.settings import share
 
 SUMMARY_ROWS = 2  # bias, value at the centre
+EPSILON = float(np.finfo(np.float64).eps)
 MOVED = 1e-3
 """Least of a direction in which nothing tells the spread that a prediction must move by to have no error. Where that
 direction is a row's own, rows of that weight that were fitted move by at most 1e-4 of it (see LoneRows)."""
@@ -33,34 +34,43 @@ class Withheld(NamedTuple):
 class Uncertainty:
     """The joint covariance of [bias, value at the centre, weights], d + 2 of them.
 
-    It is kept as standard errors and correlations, because variances of weights overflow float64 long before
-    the weights do. The value at the centre is the prediction where every feature has its mean: prediction errors are
-    computed around it, because around 0 they cancel when features lie far from 0.
+    It is kept as standard errors and a factor F of the correlations, F·Fᵀ: as standard errors, because variances of
+    weights overflow float64 long before the weights do; as a factor, because the variance of a prediction is then a sum
+    of squares. From correlations of nearly dependent features, rounded to float64, it would be what cancelling leaves,
+    off by the condition number squared. The value at the centre is the prediction where every feature has its mean:
+    prediction errors are computed around it, because around 0 they cancel when features lie far from 0.
 
     Attributes:
         sd: shape (d+2,), standard errors; finite also where a weight is not identified, or its error withheld.
-        correlation: shape (d+2, d+2).
+        factor: F, shape (d+2, k), whose rows have length 1, or 0 where nothing varies.
         withheld: which of them are not to be shown; None where all are told.
     """
 
     def __init__(
-        self, sd: Float64s, correlation: Float64s | Callable[[], Float64s], withheld: Withheld | None = None
+        self, sd: Float64s, factor: Float64s | Callable[[], Float64s], withheld: Withheld | None = None
     ) -> None:
-        """Correlations that take long to work out may be given as what works them out, which is done when asked for."""
+        """A factor that takes long to work out may be given as what works it out, which is done when asked for."""
         self.sd = sd
-        self._correlation = correlation
+        self._factor = factor
         self.withheld = withheld
 
     @property
-    def correlation(self) -> Float64s:
+    def factor(self) -> Float64s:
         """See above."""
-        held = self._correlation
+        held = self._factor
         if not isinstance(held, np.ndarray):
-            held = self._correlation = held()
+            held = self._factor = held()
         return held
 
+    @property
+    def correlation(self) -> Float64s:
+        """Shape (d+2, d+2); 0 with what does not vary, 1 on the diagonal."""
+        correlation = np.clip(self.factor @ self.factor.T, -1.0, 1.0)
+        np.fill_diagonal(correlation, 1.0)
+        return np.asarray(correlation)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.sd, self.correlation, self.withheld)
+        return type(self), (self.sd, self.factor, self.withheld)
 
     @property
     def shown(self) -> Float64s:
@@ -83,14 +93,49 @@ class Uncertainty:
         parts = np.empty((offsets.shape[0], offsets.shape[1] + 1))
         parts[:, 0] = self.sd[1]
         parts[:, 1:] = offsets * self.sd[SUMMARY_ROWS:]
-        inner = self.correlation[1:, 1:]
-        variance = np.einsum("ij,ij->i", parts @ inner, parts)
-        sd = np.sqrt(np.maximum(variance, 0.0))
+        z = parts @ self.factor[1:]
+        largest = np.abs(z).max(axis=1, initial=0.0)  # by which they are divided, since squares leave float64's range
+        unit = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
+        z /= unit[:, None]
+        sd = np.sqrt(np.einsum("ij,ij->i", z, z)) * unit
         if self.withheld is not None:
             moves = self.withheld.moves[:, 1:]
             still = np.abs(moves[:, 0] + offsets @ moves[:, 1:].T) <= MOVED  # false also of what is not finite
             sd[~still.all(axis=1)] = np.nan
         return np.asarray(sd)
+
+    def wald(self, away: Float64s, among: NDArray[np.intp]) -> float:
+        """The Wald statistic δᵀ·C⁻¹·δ, where δ is what `away` (d,) holds of the weights `among`, C their covariance.
+
+        It is the squared length of the u with F·u = δ, F being C's factor, which keeps the digits that C⁻¹ would lose.
+        NaN where C has no inverse: a bootstrap had fewer replicates than weights, or one of these does not vary.
+        """
+        from scipy.linalg import lstsq
+
+        rows, sd = self.factor[SUMMARY_ROWS + among], self.sd[SUMMARY_ROWS + among]
+        if not (rows.size and np.isfinite(rows).all() and (sd > 0).all()):
+            return float("nan")
+        with np.errstate(over="ignore", invalid="ignore"):
+            t = away[among] / sd
+            if not np.isfinite(t).all():
+                return float("nan") if np.isnan(t).any() else float("inf")
+            u, _, rank, _ = lstsq(rows, t, cond=max(rows.shape) * EPSILON, lapack_driver="gelsy", check_finite=False)
+            return float(u @ u) if rank == len(among) else float("nan")
+
+
+def directions(rows: Float64s) -> Float64s:
+    """Rows divided by their lengths, those of length 0 left alone, without columns of zeros at the end."""
+    rows = np.array(rows[:, : 1 + np.flatnonzero(rows.any(axis=0)).max(initial=-1)], order="C")
+    if rows.size:
+        largest = np.abs(rows).max(axis=1, keepdims=True)  # first, since squares leave float64's range
+        rows /= np.where(largest > 0, largest, 1.0)
+        rows /= np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1.0)[:, None]
+    return rows + 0.0  # no zero with a sign
+
+
+def triangular(rows: Float64s) -> Float64s:
+    """The lower triangular F with F·Fᵀ = rows·rowsᵀ, for rows (m, k); (m, min(m, k))."""
+    return np.asarray(np.linalg.qr(rows.T).R.T)
 
 
 def t_two_sided(t: Float64s, df: float) -> Float64s:
@@ -109,7 +154,7 @@ def t_quantile(level: float, df: float) -> float:
     inside = share(level)
     if inside is None:
         raise InputError(f"An interval's level lies strictly between 0 and 1 (0.95, say), but is {level!r}.")
-    return float(stdtrit(df, 0.5 + inside / 2)) if df > 0 else float("nan")
+    return -float(stdtrit(df, (1.0 - inside) / 2)) if df > 0 else float("nan")
 
 
 def f_upper(f: float, df1: float, df2: float) -> float:

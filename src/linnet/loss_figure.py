@@ -241,11 +241,7 @@ def _lowest(run: Fit | list[Step]) -> float | None:
         return None
     delta = run.coefficients - run.exact
     with np.errstate(all="ignore"):
-        t = delta[1:] / sd[1:]
-        try:
-            square = float(t @ np.linalg.solve(run.uncertainty.correlation[2:, 2:], t))
-        except np.linalg.LinAlgError:  # weights that are told apart by their rounding only
-            return None
+        square = run.uncertainty.wald(delta[1:], np.arange(delta.size - 1))
         if run.intercept:
             square += float((delta[0] + run.centre @ delta[1:]) / sd[0]) ** 2
         lowest = run.objective / (1.0 + square / run.df_residual)

@@ -9,8 +9,8 @@ or, of Fits side by side,
     {"format": "linnet-fits", "version": 2, "linnet": "0.1.0", "sha256": "…", "labels": […], "notes": […], "fits": […]}
 
 The checksum is that of the object without it, as compact JSON with sorted keys. Numbers are written so that they read
-back bit for bit; those that JSON has no name for are the strings "nan", "inf" and "-inf". Of the correlation matrix
-only the lower triangle is kept, row by row. Reading executes nothing: it parses JSON and compares.
+back bit for bit; those that JSON has no name for are the strings "nan", "inf" and "-inf". Of the standard errors'
+factor each row is kept without the zeros at its end. Reading executes nothing: it parses JSON and compares.
 """
 
 from __future__ import annotations
@@ -195,8 +195,8 @@ def _value(value: Any) -> Any:
     if isinstance(value, Design | Dependencies):
         return value.to_dict()
     if isinstance(value, Uncertainty):
-        lower = value.correlation[np.tril_indices(value.sd.size)]
-        return {"sd": _value(value.sd), "correlation": _value(lower), "withheld": _value(value.withheld)}
+        factor = [_value(np.trim_zeros(row, "b")) for row in value.factor]
+        return {"sd": _value(value.sd), "factor": factor, "withheld": _value(value.withheld)}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, tuple | list):
@@ -213,7 +213,7 @@ def _value(value: Any) -> Any:
 
 def _contents(document: dict[str, Any]) -> Fit | Fits:
     fields = {FORMAT: {"fit"}, SEVERAL: {"labels", "notes", "fits"}}[document["format"]]
-    if set(document) != {"format", "version", "linnet", "sha256", *fields} or document["version"] != VERSION:
+    if set(document) != {"format", "version", "linnet", "sha256", *fields} or type(document["version"]) is not int:
         raise InputError("the outermost object is not that of a model file.")
     if "fit" in document:
         return _fit(document["fit"])
@@ -312,21 +312,27 @@ def _flags(name: str, value: Any, d: int) -> np.ndarray[Any, np.dtype[np.bool_]]
 def _uncertainty(name: str, value: Any, d: int) -> Uncertainty | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or set(value) != {"sd", "correlation", "withheld"}:
-        raise _wrong(name, "standard errors and correlations, or null")
-    size = d + 2  # the bias, the value at the centre, the weights
+    if not isinstance(value, dict) or set(value) != {"sd", "factor", "withheld"}:
+        raise _wrong(name, "standard errors and a factor of their correlations, or null")
+    size, rows, place = d + 2, value["factor"], f"{name}.factor"  # the bias, the value at the centre, the weights
     sd = _vector(0.0, inf=True)(f"{name}.sd", value["sd"], size)
-    lower = _vector(-1.001, high=1.001)(f"{name}.correlation", value["correlation"], size * (size + 1) // 2)
-    correlation = np.empty((size, size))
-    triangle = np.tril_indices(size)
-    correlation[triangle] = correlation.T[triangle] = lower
-    if (held := value["withheld"]) is None:
-        return Uncertainty(sd, correlation)
-    if not isinstance(held, list) or len(held) != 2 or not isinstance(held[1], list):
-        raise _wrong(f"{name}.withheld", "which errors are told and what moves the others, or null")
-    moves = [_vector(-math.inf, inf=True)(f"{name}.withheld", row, size) for row in held[1]]
-    told = _flags(f"{name}.withheld", held[0], size)
-    return Uncertainty(sd, correlation, Withheld(told, np.array(moves).reshape(-1, size)))
+    if not isinstance(rows, list) or len(rows) != size or not all(isinstance(row, list) for row in rows):
+        raise _wrong(place, f"a list of {size} lists of numbers")
+    factor = np.zeros((size, min(max(map(len, rows)), size)))
+    for row, numbers in zip(factor, rows, strict=True):
+        row[: len(numbers)] = _vector(-1.001, high=1.001)(place, numbers, min(len(numbers), size))
+    if any(abs(length - 1.0) > 1e-9 for length in np.square(factor).sum(axis=1) if length):
+        raise _wrong(place, "rows of length 1 or 0")
+    return Uncertainty(sd, factor, _withheld(f"{name}.withheld", value["withheld"], size))
+
+
+def _withheld(name: str, value: Any, size: int) -> Withheld | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], list):
+        raise _wrong(name, "which errors are told and what moves the others, or null")
+    moves = [_vector(-math.inf, inf=True)(name, row, size) for row in value[1]]
+    return Withheld(_flags(name, value[0], size), np.array(moves).reshape(-1, size))
 
 
 def _status(name: str, value: Any, d: int) -> Status:  # noqa: ARG001

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
-from linnet.double_double import add_diagonal, back_substitute, cholesky, divide, multiply, square_upper
+from linnet.double_double import add_diagonal, back_substitute, cholesky, divide, multiply
 from linnet.normal_kernels import eliminate, in_own_units, spread
-from linnet.solution import DENSE, Solution, by_lanczos, joint_covariance, ldexp, square
+from linnet.solution import DENSE, Solution, by_lanczos, ldexp, root
 
 Doubled = tuple[Float64s, Float64s]
 """Double-double numbers: an unevaluated sum hi + lo of two arrays of one shape."""
+Spread = tuple[Float64s, Float64s]
+"""How far [features' mean, scaled weights] reach by independent coordinates, (k,) and (d, k)."""
 
 ROUNDING = 2.0**-100
 """Square of 2^-50, eight times the relative rounding error of a float64 number: columns that differ by less than their
@@ -130,20 +132,18 @@ def _by_cholesky(equations: NormalEquations, ridge: Float64s) -> Solution | None
     residual = float(solve(equations.matrix[0], ridge, equations.floor, beta, V))
     if math.isnan(residual):
         return None
-    inverse: tuple[Float64s, Float64s, float] | None = None
+    shrunk: Spread | None = None
     if np.count_nonzero(ridge):
-        covariance = square(V)
-        covariance = covariance @ equations.matrix[0][:d, :d] @ covariance
-        covariance = (covariance + covariance.T) / 2
-        h = covariance @ mean[:d]
-        inverse = covariance, h, float(mean[:d] @ h)
+        along = V @ (V.T @ root(equations.matrix[0][:d, :d]))
+        shrunk = mean[:d] @ along, along
     return _solution(
         equations,
         ridge,
         beta,
         float(mean[d] - mean[:d] @ beta),
-        (np.arange(d), V, None),
-        inverse,
+        (np.arange(d), V),
+        None,
+        shrunk,
         max(residual, 0.0),
         np.ones(d, np.bool_),
     )
@@ -183,47 +183,43 @@ def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
     residual = hi[d, d] - float(ridge[rows] @ beta[0] ** 2)
     if residual <= equations.floor * equations.diagonal[d]:
         residual = 0.0
-    if not kept.all():
-        return _least(equations, ridge, kept, beta[0], U[0], reproduce, residual)
-    V = np.eye(d), np.zeros((d, d))
+    V = np.eye(rows.size), np.zeros((rows.size, rows.size))
     back_substitute(*U, *V)
-    inverse = np.empty((d, d)), np.empty((d, d))
-    square_upper(*V, *inverse)
-    if ridge.any():
-        inverse = _shrunk(equations, ridge, inverse)
+    if not kept.all():
+        return _least(equations, ridge, kept, beta[0], V[0], reproduce, residual)
     mean = equations.mean
-    m = mean[0][:d], mean[1][:d]
-    h = _multiply(inverse, m)
+    m = mean[0][None, :d], mean[1][None, :d]
     bias = _multiply(
         (np.r_[beta[0], -1.0][None, :], np.r_[beta[1], 0.0][None, :]),
-        (np.r_[m[0], mean[0][d]], np.r_[m[1], mean[1][d]]),
+        (np.r_[m[0][0], mean[0][d]], np.r_[m[1][0], mean[1][d]]),
     )
-    reach = _multiply((h[0][None, :], h[1][None, :]), m)
+    reach = _multiply(m, V)
+    shrunk = _shrunk(equations, noise, V) if ridge.any() else None
     return _solution(
         equations,
         ridge,
         beta[0],
         -float(bias[0][0]),
-        (rows, V[0], None),
-        (inverse[0], h[0], float(reach[0][0])),
+        (rows, V[0]),
+        (reach[0][0], V[0]),
+        None if shrunk is None else (_multiply(m, shrunk)[0][0], shrunk[0]),
         residual,
         kept,
     )
 
 
-def _shrunk(equations: NormalEquations, ridge: Float64s, A: Doubled) -> Doubled:
-    """Covariance of ridge weights per unit of residual variance: A·C·A, for A = (C + R)⁻¹; which is A - A·R·A too.
+def _shrunk(equations: NormalEquations, noise: Float64s, V: Doubled) -> Doubled:
+    """A factor F (d, k) of the covariance of ridge weights per unit of residual variance, A·C·A with A = V·Vᵀ.
 
-    The first cancels when C is nearly singular, the second when R is much larger than C.
+    With C = GᵀG it is A·Gᵀ: nothing is subtracted, so that neither a C that is nearly singular nor one that is small
+    beside the ridge costs digits.
     """
     d = equations.features
-    C = equations.matrix[0][:d, :d], equations.matrix[1][:d, :d]
-    R = np.diag(ridge)
-    if (C[0] < R).diagonal().any():
-        hi, lo = _multiply(_multiply(A, C), A)
-    else:
-        hi, lo = _multiply(_multiply(A, (-R, np.zeros_like(R))), A, onto=A)
-    return (hi + hi.T) / 2, (lo + lo.T) / 2
+    hi, lo = np.triu(equations.matrix[0][:d, :d]), np.triu(equations.matrix[1][:d, :d])
+    kept = np.zeros(d, np.bool_)
+    cholesky(hi, lo, noise, equations.floor, kept)
+    hi, lo = _multiply((hi[kept], lo[kept]), V)
+    return _multiply(V, (hi.T, lo.T))
 
 
 def _least(
@@ -231,17 +227,15 @@ def _least(
     ridge: Float64s,
     kept: NDArray[np.bool_],
     beta: Float64s,
-    U: Float64s,
+    basis: Float64s,
     reproduce: Float64s,
     residual: float,
 ) -> Solution:
     """The smallest standardised weights among all that fit equally well.
 
-    `beta` (r,) holds the scaled weights of the kept columns when the others are left out, `U` (r, r) their
-    Cholesky factor, `reproduce` (r, d-r) the scaled coefficients by which they reproduce the left-out ones.
+    `beta` (r,) holds the scaled weights of the kept columns when the others are left out, `basis` (r, r) the inverse of
+    their Cholesky factor, `reproduce` (r, d-r) the scaled coefficients by which they reproduce the left-out ones.
     """
-    from scipy.linalg.lapack import dtrtri
-
     d = equations.features
     among, left_out = np.flatnonzero(kept), np.flatnonzero(~kept)
     sd = np.sqrt(equations.diagonal[:d])
@@ -255,11 +249,8 @@ def _least(
     blend[left_out] = gain
     blend = np.divide(blend * sd[among], sd[:, None], out=np.zeros_like(blend), where=varies[:, None])
     full = blend @ beta
-    basis = dtrtri(U)[0] if among.size else U
-    spread = blend @ basis
+    along = blend @ basis
     mean = equations.mean[0]
-    inverse = spread @ spread.T
-    h = inverse @ mean[:d]
     identified = np.zeros(d, np.bool_)
     identified[among] = ~T.any(axis=1)
     dependencies = []
@@ -284,8 +275,9 @@ def _least(
         ridge,
         full,
         float(mean[d] - mean[:d] @ full),
-        (among, basis, blend),
-        (inverse, h, float(mean[:d] @ h)),
+        (among, basis),
+        (mean[:d] @ along, along),
+        None,
         residual,
         identified,
         tuple(dependencies),
@@ -298,8 +290,9 @@ def _solution(
     ridge: Float64s,
     beta: Float64s,
     bias: float,
-    factors: tuple[NDArray[np.intp], Float64s, Float64s | None],
-    errors: tuple[Float64s, Float64s, float] | None,
+    kept: tuple[NDArray[np.intp], Float64s],
+    levers: Spread | None,
+    shrunk: Spread | None,
     residual: float,
     identified: NDArray[np.bool_],
     dependencies: tuple[tuple[int, Float64s, float], ...] = (),
@@ -307,10 +300,10 @@ def _solution(
 ) -> Solution:
     """Bring what was solved into the data's units.
 
-    `factors` are the Solution's kept, basis and blend; `errors` inverse (d, d), inverse·mean and mean·inverse·mean.
-    None stands for an inverse of basis·basisᵀ, which is multiplied out only when somebody asks for it.
+    `kept` are the Solution's kept and basis; `levers` what it calls so, None where those of the basis itself are still
+    to be worked out; `shrunk` stands for them in the covariance of ridge weights.
     """
-    d, basis = equations.features, factors[1]
+    d, basis = equations.features, kept[1]
     weights = np.empty(d)
     j = in_own_units(beta, equations.exponents, weights)
     if j >= 0:
@@ -324,15 +317,14 @@ def _solution(
     centre = equations.factor / equations.total
     if not equations.intercept:
         bias = centre = 0.0  # the mean is 0, and with it what the weights contribute
-    joined, variances = np.empty(d), np.empty(d + 2)
-    if errors is None:
-        spread(basis, equations.mean[0], centre, joined, variances)
-        covariance = joint_covariance(basis, True, joined, variances)
-    else:
-        inverse, h, reach = errors
-        np.negative(h, out=joined)
-        variances[:2], variances[2:] = (centre + reach, centre), inverse.diagonal()
-        covariance = joint_covariance(inverse, False, joined, variances)
+    variances, known = np.empty(d + 2), shrunk or levers
+    if levers is None:
+        levers = np.zeros(d), basis
+        spread(basis, equations.mean[0], centre, levers[0], variances)
+    if known is not None:
+        reach, along = known
+        variances[:2] = centre + reach @ reach, centre
+        variances[2:] = np.einsum("ij,ij->i", along, along)
     return Solution(
         equations=equations,
         ridge=ridge,
@@ -342,11 +334,11 @@ def _solution(
         identified=identified,
         dependencies=dependencies,
         scaled_weights=beta,
-        kept=factors[0],
+        kept=kept[0],
         basis=basis,
-        blend=factors[2],
-        variances=np.maximum(variances, 0.0, out=variances),
-        covariance=covariance,
+        levers=levers,
+        variances=variances,
+        shrunk=shrunk,
         residual=float(residual),
     )
 

@@ -116,32 +116,28 @@ def eliminate(matrix: Any, ridge: Any, floor: float, beta: Any, inverse: Any) ->
 
 
 @summing
-def spread(V: Any, mean: Any, centre: float, joined: Any, variances: Any) -> None:
+def spread(V: Any, mean: Any, centre: float, reach: Any, variances: Any) -> None:
     """The variances of [bias, value at the centre, weights] per unit of residual variance, where V·Vᵀ is the weights'.
 
     Args:
         V: (d, d), upper triangular, row-major.
         mean: (d,) or more numbers, of which d are looked at.
         centre: the variance of the value at the centre.
-        joined: (d,), becomes the covariance of the weights with the bias.
+        reach: (d,) zeros, becomes Vᵀ·mean.
         variances: (d+2,), becomes what the first line says.
     """
-    d = joined.size
-    half = np.zeros(d)
+    d = reach.size
+    total = 0.0
     for i in range(d):
         row, m = V[i], mean[i]
+        own = 0.0
         for j in range(i, d):
-            half[j] += row[j] * m
-    reach = 0.0
-    for i in range(d):
-        row = V[i]
-        along = own = 0.0
-        for j in range(i, d):
-            along += row[j] * half[j]
+            reach[j] += row[j] * m
             own += row[j] * row[j]
-        joined[i], variances[i + 2] = -along, own
-        reach += half[i] * half[i]
-    variances[0], variances[1] = centre + reach, centre
+        variances[i + 2] = own
+    for j in range(d):
+        total += reach[j] * reach[j]
+    variances[0], variances[1] = centre + total, centre
 
 
 @compiled

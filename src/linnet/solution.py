@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s, Floats
-from linnet.inference import Uncertainty, Withheld
-from linnet.kernels import mirror
+from linnet.inference import Uncertainty, Withheld, directions, triangular
 from linnet.lone_rows import LEAST_FREE, LoneRows
 from linnet.normal_kernels import extremes, standard_errors
 from linnet.sources.source import Source
@@ -48,9 +47,10 @@ class Solution:
         kept: (r,), indices of columns that are independent of those before them.
         basis: (r, r), upper triangular, row-major, the inverse of the Cholesky factor of the scaled equations of those
             columns: in it their Gram matrix is the identity.
-        blend: (d, r), what turns weights of the kept columns alone into the smallest ones; None if all are kept.
+        levers: how far the basis' coordinates reach: (r,) the features' mean by them, and (d, r) what each is in scaled
+            weights, the smallest ones where columns were left out; where all are kept, that is `basis` itself.
         variances: (d+2,), scaled, of [bias, value at the centre, weights] per unit of residual variance.
-        covariance: gives their covariance, (d+2, d+2), which few look at and which takes as long as the solution.
+        shrunk: with ridge, what stands for the levers in that covariance; otherwise None.
         residual: scaled residual sum of squares.
     """
 
@@ -64,9 +64,9 @@ class Solution:
     scaled_weights: Float64s
     kept: NDArray[np.intp]
     basis: Float64s
-    blend: Float64s | None
+    levers: tuple[Float64s, Float64s]
     variances: Float64s
-    covariance: Callable[[], Float64s]
+    shrunk: tuple[Float64s, Float64s] | None
     residual: float
 
     @property
@@ -161,8 +161,10 @@ class Solution:
         if not self.df_residual > 0:
             return None
         sd = self._in_own_units(self.variances, math.sqrt(self.residual / self.df_residual))
-        covariance = self.covariance  # alone, so that the Uncertainty does not keep the whole Solution
-        return Uncertainty(sd, lambda: _correlation(covariance()))
+        centre, (reach, along) = float(self.variances[1]), self.shrunk or self.levers
+        # these alone, so that the Uncertainty does not keep the whole Solution; the last column first, so that rows
+        # end with the zeros of a triangle
+        return Uncertainty(sd, lambda: directions(_joint(centre, reach, along)[:, ::-1]))
 
     def robust(self, source: Source, kind: str) -> tuple[Uncertainty | None, tuple[str, ...]]:
         """Standard errors that hold when the residuals' variances differ, by one more pass over the rows.
@@ -253,14 +255,14 @@ class Solution:
             unknown: (k, r+1), directions in these coordinates in which nothing tells the scores' spread: what takes
                 part in them is withheld. The bread may be anything in them that does not mix them with others.
         """
-        pull = self.pull
+        half = root(meat)
         if bread is not None:
             bread = bread.copy()
             bread[0, 0] += 0.0 if self.equations.intercept else max(1.0, float(bread.diagonal().max()))
-            pull = np.asarray(np.linalg.solve(bread, pull.T).T, dtype=np.float64)
-        joint = pull @ meat @ pull.T
-        joint = (joint + joint.T) / 2
-        return Uncertainty(self._in_own_units(joint.diagonal()), _correlation(joint), self.withheld(unknown))
+            half = np.asarray(np.linalg.solve(bread, half), dtype=np.float64)
+        rows = self.pull @ half
+        sd = self._in_own_units(np.einsum("ij,ij->i", rows, rows))
+        return Uncertainty(sd, lambda: directions(triangular(rows)), self.withheld(unknown))
 
     def withheld(self, unknown: Float64s | None) -> Withheld | None:
         """What cannot be told where nothing tells the spread in some directions, (k, r+1), as in `part`."""
@@ -290,17 +292,17 @@ class Solution:
     @property
     def pull(self) -> Float64s:
         """What each coordinate of `whitened` adds to scaled [bias, value at the centre, weights], (d+2, r+1)."""
-        d, base = self.equations.features, float(self.equations.intercept)
-        pull = np.zeros((d + 2, self.rank + 1))
-        pull[:2, 0] = base
-        pull[2:, 1:] = self.stretched if self.blend is None else self.blend @ self.stretched
-        pull[0, 1:] = -base * (self.equations.mean[0][:d] @ pull[2:, 1:])
-        return pull
+        return _joint(float(self.equations.intercept), *(self.stretch * part for part in self.levers))
+
+    @property
+    def stretch(self) -> float:
+        """What makes of row weights such whose sum is 1, in `basis`."""
+        return math.sqrt(self.equations.total / self.equations.factor)
 
     @cached_property
     def stretched(self) -> Float64s:
         """`basis` for row weights whose sum is 1."""
-        return self.basis * math.sqrt(self.equations.total / self.equations.factor)
+        return self.basis * self.stretch
 
     def _in_own_units(self, variances: Float64s, factor: float = 1.0) -> Float64s:
         """Roots of scaled variances of [bias, value at the centre, weights], (d+2,), times a factor."""
@@ -309,50 +311,33 @@ class Solution:
         return sd
 
 
-def _correlation(covariance: Float64s) -> Float64s:
-    """Correlations of a covariance matrix; 0 with what does not vary, 1 on the diagonal."""
-    sd = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
-    unit = np.where(sd > 0, sd, 1.0)
-    correlation = unit[:, None] * unit
-    np.divide(covariance, correlation, out=correlation)
-    np.clip(correlation, -1.0, 1.0, out=correlation)
-    np.fill_diagonal(correlation, 1.0)
-    return correlation
-
-
-def joint_covariance(
-    weights: Float64s, factored: bool, joined: Float64s, variances: Float64s
-) -> Callable[[], Float64s]:
-    """What writes out the covariance (d+2, d+2) of [bias, value at the centre, weights].
-
-    Of matrices it keeps only `weights` alive.
+def _joint(centre: float, reach: Float64s, along: Float64s) -> Float64s:
+    """What the coordinates of [the centre, a basis] are in [bias, value at the centre, weights], (d+2, k+1).
 
     Args:
-        weights: (d, d), their covariance, or when `factored` the upper triangular V of which it is V·Vᵀ.
-        factored: see above.
-        joined: (d,), the covariance of the weights with the bias.
-        variances: (d+2,), of which the first two are looked at.
+        centre: variance of the value at the centre.
+        reach: (k,), the features' mean by the basis.
+        along: (d, k), weights by the basis.
     """
-
-    def covariance() -> Float64s:
-        full = np.empty((joined.size + 2,) * 2)
-        full[2:, 2:] = square(weights) if factored else weights
-        full[0, 2:] = full[2:, 0] = joined
-        full[1, 2:] = full[2:, 1] = 0.0
-        full[:2, :2] = variances[1]
-        full[0, 0] = variances[0]
-        return full
-
-    return covariance
+    joint = np.zeros((along.shape[0] + 2, reach.size + 1))
+    joint[:2, 0] = math.sqrt(centre)
+    np.negative(reach, out=joint[0, 1:])
+    joint[2:, 1:] = along
+    return joint
 
 
-def square(V: Float64s) -> Float64s:
-    """V·Vᵀ for an upper triangular V, row-major."""
-    from scipy.linalg.lapack import dlauum
+def root(matrix: Float64s) -> Float64s:
+    """An L (m, k) with L·Lᵀ = matrix, which is positive semi-definite; k is its rank, as far as rounding tells it."""
+    from scipy.linalg.lapack import dpstrf
 
-    product, _ = dlauum(V.T, lower=1)  # LAPACK counts by columns
-    mirror(product.T)
-    return np.asarray(product.T)
+    if not np.isfinite(matrix).all():
+        return np.full_like(matrix, np.nan)
+    size = np.sqrt(np.maximum(matrix.diagonal(), 0.0))
+    unit = np.where(size > 0, size, 1.0)
+    factor, order, rank, _ = dpstrf(matrix / unit[:, None] / unit, lower=1)
+    L = np.zeros((len(matrix), rank))
+    L[order - 1] = np.tril(factor)[:, :rank]
+    return L * unit[:, None]
 
 
 def by_lanczos(multiply: Callable[[Float64s], Float64s], size: int) -> float:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SHAPE = ("q", "k", "scale_by", "delta")  # settings that say what a loss is
 ROWS = 40  # weights shown; a longer table is data, which to_dict() and --json give
+SURE = 99.99999999  # per cent, the highest level that is written: no interval holds in 100 of 100 cases
 
 
 def render(fit: Fit, level: float = 0.95) -> str:
@@ -266,7 +267,7 @@ def _columns(fit: Fit, shown: slice, style: _Style, level: float) -> list[list[s
     """How sure each weight is, or where what was learned lies beside the exact answer."""
     from linnet.inference import t_quantile
 
-    reach, percent = t_quantile(level, fit.df_residual), f"{level * 100:.10g} %"
+    reach, percent = t_quantile(level, fit.df_residual), f"{min(level * 100, SURE):.10g} %"
     told = {"weight": fit.coefficients} if fit.exact is None else {"learned": fit.coefficients, "exact": fit.exact}
     columns = [style.weights(title, values[shown].tolist()) for title, values in told.items()]
     if fit.uncertainty is None:

@@ -235,7 +235,7 @@ class Frame:
         away = away[away > 0]
         power = math.frexp(float(np.median(away)))[1] if away.size else 0
         basis = solution.stretched
-        self._whole = basis if solution.blend is None else solution.blend @ basis
+        self._whole = basis if solution.levers[1] is solution.basis else solution.stretch * solution.levers[1]
         by_kept = np.zeros((equations.features, solution.rank))
         by_kept[solution.kept] = basis
         k = equations.exponents[:-1]
