@@ -183,7 +183,8 @@ def test_prediction_errors_and_wald_statistic_lose_no_more_than_the_condition_nu
         if errors in ("hc1", "huber"):
             meat = [v * n / (n - p) for v in meat]
     covariance = sandwich(rows, inner, meat)
-    lost = 1e-13 + 10 * 2.0**-52 * fit.condition
+    rounding = (abs(fit.bias) + np.abs(X * fit.weights).sum(axis=1).max()) / delta  # of residuals, to a Huber loss
+    lost = 1e-13 + 10 * 2.0**-52 * max(fit.condition, rounding)
     inverse = invert([row[1:] for row in covariance[1:]])
     assert relative(fit.f_statistic, quadratic(inverse, beta[1:]) / (p - 1)) < lost
     low, high = fit.predict(X, interval=0.9, kind="confidence")[:, 1:].T
