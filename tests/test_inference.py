@@ -284,7 +284,9 @@ def test_the_whole_table_against_statsmodels(
     assert (fit.r2, fit.adjusted_r2) == pytest.approx((want.rsquared, want.rsquared_adj), rel=1e-11)
     assert fit.f_statistic == pytest.approx(want.fvalue, rel=1e-9)
     assert fit.f_p_value == pytest.approx(want.f_pvalue, rel=1e-8)
-    frame = want.get_prediction(sm.add_constant(X[:9]) if intercept else X[:9]).summary_frame(alpha=0.1)
+    like_the_rows = np.full(9, w[w > 0].mean() if weighted else 1.0)  # the weight of a new observation
+    new = sm.add_constant(X[:9]) if intercept else X[:9]
+    frame = want.get_prediction(new, weights=like_the_rows).summary_frame(alpha=0.1)
     confidence = fit.predict(X[:9], interval=0.9, kind="confidence")
     assert confidence[:, 0] == pytest.approx(frame["mean"].to_numpy(), rel=1e-11)
     assert confidence[:, 1] == pytest.approx(frame["mean_ci_lower"].to_numpy(), rel=1e-9)
