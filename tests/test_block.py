@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,34 @@ def test_weights_of_0_are_good() -> None:
 
 def test_input_error_is_a_value_error() -> None:
     assert issubclass(InputError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "weight", "said"),
+    [
+        ([[1.0]], np.zeros(1), None, "X is a list, but must be a plain NumPy array"),
+        (np.zeros((5, 2)), [0.0] * 5, None, "y is a list"),
+        (np.zeros((5, 2)), np.zeros(5), [1.0] * 5, "weight is a list"),
+        (np.ma.masked_array(np.zeros((5, 2))), np.zeros(5), None, "X is a MaskedArray"),
+        (np.zeros(5), np.zeros(5), None, r"X has shape \(5,\), but must have \(rows, features\)"),
+        (np.zeros((5, 2)), np.zeros((5, 1)), None, r"y has shape \(5, 1\), but must have \(rows,\)"),
+        (np.zeros((5, 2)), np.zeros(4), None, "X has 5 rows, but its y 4"),
+        (np.zeros((5, 2)), np.zeros(1), None, "X has 5 rows, but its y 1"),
+        (np.zeros((5, 2)), np.zeros(5000)[:6], None, "X has 5 rows, but its y 6"),
+        (np.zeros((5, 2)), np.zeros(5), np.ones(1), "X has 5 rows, but its weight 1"),
+        (np.zeros((5, 2), np.int64), np.zeros(5), None, "X holds int64, but must hold float64 or float32"),
+        (np.zeros((5, 2), object), np.zeros(5), None, "X holds object"),
+        (np.zeros((5, 2)), np.zeros(5, bool), None, "y holds bool"),
+        (np.zeros((5, 2)), np.zeros(5), np.ones(5, np.float32), "weight holds float32, but must hold float64"),
+        (np.zeros((5, 2), np.dtype(float).newbyteorder()), None, None, "float64 in another byte order"),
+    ],
+)
+def test_what_compiled_loops_would_read_past_is_refused(X: Any, y: Any, weight: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        Block(X, y, weight)
+    assert "\n" not in str(error.value)
+
+
+def test_arrays_in_files_are_arrays(tmp_path: Path) -> None:
+    X = np.memmap(tmp_path / "X", np.float64, "w+", shape=(5, 2))
+    assert Block(X, X[:, 0]).rows == 5

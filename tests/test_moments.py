@@ -184,3 +184,88 @@ def test_stable_rate_is_two_over_the_largest_eigenvalue(intercept: bool, d: int)
     largest = np.linalg.eigvalsh((z.T * w) @ z / w.sum() + penalty)[-1]
     moments = Moments.of(Block(X, X[:, 0], w))
     assert moments.stable_rate(0.7, intercept) == pytest.approx(2 / largest, rel=1e-6 if d > 256 else 1e-10)
+
+
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+@pytest.mark.parametrize(
+    ("weight", "X", "y", "said"),
+    [
+        (-1.0, 0.0, 0.0, "'weight' is -1.0 in row 14: weights must be finite and at least 0"),
+        (np.nan, 0.0, 0.0, "'weight' is nan in row 14"),
+        (1.0, np.nan, 0.0, r"Column 'x2' is missing \(NaN\) in row 14"),
+        (1.0, np.inf, 0.0, "Column 'x2' is infinite in row 14"),
+        (1.0, 0.0, np.nan, r"Column 'y' is missing \(NaN\) in row 14"),
+    ],
+)
+def test_numbers_that_are_none_are_named(
+    rng: np.random.Generator, precision: linnet.moments.Precision, weight: float, X: float, y: float, said: str
+) -> None:
+    """Where float64 sums once spoke of their range, and exact ones took negative weights."""
+    columns, target, weights = table(rng, 50)
+    weights[3], columns[3, 1], target[3] = weight, columns[3, 1] + X, target[3] + y
+    with pytest.raises(InputError, match=said):
+        Moments.of(Block(columns, target, weights, start=10), precision)
+
+
+def test_moments_of_what_is_no_table_are_refused(rng: np.random.Generator) -> None:
+    X, y, _ = table(rng)
+    with pytest.raises(InputError, match="need a target"):
+        Moments.of(Block(X))
+    for wrong in ("float32", "EXACT", None, 64):
+        with pytest.raises(InputError, match='must be "float64" or "exact", but is'):
+            Moments.of(Block(X, y), wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("l2", [-1, np.nan, np.inf, "much", None, True])
+def test_l2_is_judged_as_the_objective_judges_it(rng: np.random.Generator, l2: Any) -> None:
+    X, y, _ = table(rng)
+    moments = Moments.of(Block(X, y))
+    for method in (moments.solve, moments.stable_rate):
+        with pytest.raises(InputError, match="l2 must be a finite number at least 0"):
+            method(l2)
+    assert moments.solve(np.float32(0.5)).weights.tolist() == moments.solve(0.5).weights.tolist()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_sum_adds_them(rng: np.random.Generator, precision: linnet.moments.Precision) -> None:
+    X, y, w = table(rng)
+    parts = [Moments.of(Block(X[i::3], y[i::3], w[i::3]), precision) for i in range(3)]
+    whole = sum(parts)
+    assert isinstance(whole, Moments)
+    assert whole.n == 500
+    expected = Moments.of(Block(X, y, w), precision).solve().weights
+    assert whole.solve().weights == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_rows_that_were_never_added_cannot_be_taken_away(
+    rng: np.random.Generator, precision: linnet.moments.Precision
+) -> None:
+    """More rows than there are; or, where rounding leaves no doubt, squares that add up to more."""
+    X, y, _ = table(rng, 100)
+    whole = Moments.of(Block(X, y), precision)
+    many = Moments.of(Block(np.tile(X, (12, 1)), np.tile(y, 12)), precision)
+    with pytest.raises(InputError, match="1,200 rows from 100"):
+        whole - many
+    for weight in (2.0, 9.0):
+        heavy = Moments.of(Block(X[:50], y[:50], np.full(50, weight)), precision)
+        with pytest.raises(InputError, match="weigh nothing|a sum of squares would be negative"):
+            (whole - heavy).solve()
+    if precision == "exact":
+        for part in (Block(100 * X[:50], y[:50]), Block(X[:50], 100 * y[:50])):
+            with pytest.raises(InputError, match="a sum of squares would be negative"):
+                whole - Moments.of(part, precision)
+
+
+@pytest.mark.parametrize("precision", ["float64", "exact"])
+def test_rows_that_were_added_can_all_be_taken_away(
+    rng: np.random.Generator, precision: linnet.moments.Precision
+) -> None:
+    """Down to one, to one that says nothing of a column, and to none, whatever rounding leaves of the sums."""
+    X, y, w = table(rng, 3000)
+    X = X * [1.0, 1e-9, 1e9, 1.0] + [0.0, 1e6, 0.0, 1e9]
+    X[-1] = 0.0
+    rest = Moments.of(Block(X, y, w), precision)
+    for a, b in ((0, 1000), (1000, 2990), (2990, 2999), (2999, 3000)):
+        rest = rest - Moments.of(Block(X[a:b], y[a:b], w[a:b]), precision)
+        assert rest.n == 3000 - b

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Float64s = NDArray[np.float64]
+KINDS = np.dtype(np.float64), np.dtype(np.float32)
+"""Numbers as compiled loops take them, in this machine's byte order,"""
+DOUBLE = KINDS[:1]
+"""and row weights."""
 
 
 class InputError(ValueError):
@@ -23,15 +27,29 @@ class Block:
 
     Attributes:
         X: features, shape (rows, features), float32 or float64, in whichever memory order its Source has.
-        y: target, shape (rows,), or None where only predictions are wanted.
-        weight: row weights, shape (rows,), each finite and at least 0, or None when all are 1.
+        y: target, shape (rows,), likewise, or None where only predictions are wanted.
+        weight: row weights, shape (rows,), float64, each finite and at least 0, or None when all are 1.
         start: number of the first row within its Source, counted from 0; only messages use it.
+
+    Raises:
+        InputError: something else than an array, or one of another shape or type, which compiled loops would read past
+            its end. The numbers themselves are judged by `check`, and by what sums them.
     """
 
     X: Floats
     y: Floats | None = None
     weight: Float64s | None = None
     start: int = 0
+
+    def __post_init__(self) -> None:
+        X, y, weight = self.X, self.y, self.weight
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in KINDS  # in half a microsecond: fits make many
+        if plain and y is not None:
+            plain = type(y) is np.ndarray and y.shape == X.shape[:1] and y.dtype in KINDS
+        if plain and weight is not None:
+            plain = type(weight) is np.ndarray and weight.shape == X.shape[:1] and weight.dtype in DOUBLE
+        if not plain:
+            _judge(X, y, weight)
 
     @property
     def rows(self) -> int:
@@ -86,6 +104,37 @@ class Block:
                 )
         if self.weight is not None:
             check_weight(self.weight, lambda row: where(self.start + row))
+
+
+def _judge(X: Any, y: Any, weight: Any) -> None:
+    """Refuse what cannot be a Block's arrays; subclasses of arrays are taken if they hold nothing but numbers.
+
+    Raises:
+        InputError: names the one at fault.
+    """
+    rows = None
+    for name, array, ndim, kinds in (("X", X, 2, KINDS), ("y", y, 1, KINDS), ("weight", weight, 1, DOUBLE)):
+        if array is None and name != "X":
+            continue
+        if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+            raise InputError(
+                f"A Block's {name} is a {type(array).__name__}, but must be a plain NumPy array: give "
+                "np.asarray(…, dtype=float), or of a masked array .filled(np.nan)."
+            )
+        if array.dtype not in kinds:
+            held = array.dtype.name if array.dtype.isnative else f"{array.dtype.name} in another byte order"
+            raise InputError(
+                f"A Block's {name} holds {held}, but must hold {' or '.join(kind.name for kind in kinds)}: "
+                "give it with .astype(float)."
+            )
+        if array.ndim != ndim:
+            shape = "(rows, features)" if ndim == 2 else "(rows,)"
+            raise InputError(f"A Block's {name} has shape {array.shape}, but must have {shape}: reshape it.")
+        rows = array.shape[0] if rows is None else rows
+        if array.shape[0] != rows:
+            raise InputError(
+                f"A Block's X has {rows:,} rows, but its {name} {array.shape[0]:,}: give one value for each row."
+            )
 
 
 WEIGHTS = 1e-200, 1e200

@@ -80,13 +80,18 @@ class ExactMoments(Moments):
         return total
 
     def __add__(self, other: ExactMoments) -> ExactMoments:
-        return self._join(other, 1)
+        self._alike(other)
+        return self._join(other, 1, self.n + other.n)
 
     def __sub__(self, other: ExactMoments) -> ExactMoments:
-        return self._join(other, -1)
-
-    def _join(self, other: ExactMoments, sign: int) -> ExactMoments:
         self._alike(other)
+        rest = self._join(other, -1, self._left(other))
+        sums = rest.limbs.diagonal(axis1=1, axis2=2)[::-1]
+        signs = np.take_along_axis(sums, (sums != 0).argmax(axis=0)[None], axis=0)  # of their highest limbs
+        self._left(other, not (signs < 0).any())
+        return rest
+
+    def _join(self, other: ExactMoments, sign: int, n: int) -> ExactMoments:
         if not self.n and sign > 0:
             return other
         if not other.n:
@@ -101,7 +106,7 @@ class ExactMoments(Moments):
         carry(limbs)
         return replace(
             self,
-            n=self.n + sign * other.n,
+            n=n,
             exponents=exponents,
             weight_exponent=weight_exponent,
             limbs=_trimmed(limbs),
@@ -125,6 +130,8 @@ class ExactMoments(Moments):
         L, q, _ = self.limbs.shape
         p = q - 1
         total = _double_double(self.limbs[:, :1, 0], np.zeros(1, np.int64))
+        if not total[0][0] > 0:
+            raise InputError("The rows that are left weigh nothing: subtract only Moments of rows that were added.")
         products = np.ascontiguousarray(self.limbs[:, 1:, 1:])
         if intercept:
             products = np.zeros((2 * L + 2, p, p), np.int64)

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar, get_args
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from linnet.block import Block, Float64s, InputError
+from linnet.block import Block, Float64s, InputError, check_weight
 from linnet.kernels import mirror, narrow_gram, short_gram
 from linnet.normal import NormalEquations
 from linnet.normal_kernels import centre_and_scale
+from linnet.objective import L2
+from linnet.settings import kept
 from linnet.solution import Solution
 from linnet.threads import one_thread_blas, thread_count
 
@@ -53,21 +55,43 @@ class Moments(ABC):
         """Moments of the rows of a block, in float64 or in exact arithmetic.
 
         Raises:
-            InputError: a weight is negative or not finite; with "exact", also when any number is not finite.
+            InputError: a number is not finite, a weight negative, there is no target, or no such precision.
         """
+        if precision not in get_args(Precision):
+            raise InputError(f'The precision of Moments must be "float64" or "exact", but is {precision!r}.')
+        if block.y is None:
+            raise InputError("Moments need a target, but this Block has none: give Block(X, y).")
+        if block.weight is not None:
+            check_weight(block.weight, lambda row: f"row {block.start + row + 1:,}")
         if precision == "float64":
-            return Float64Moments.of(block)
+            moments = Float64Moments.of(block)
+            if not moments.finite:
+                _check(block)
+            return moments
         from linnet.exact_moments import ExactMoments
 
-        return ExactMoments.of(block)
+        try:
+            return ExactMoments.of(block)
+        except InputError:
+            _check(block)
+            raise
 
     @abstractmethod
     def __add__(self, other: Self) -> Self:
         """Moments of both sets of rows together."""
 
+    def __radd__(self, other: int) -> Self:
+        """`sum()` begins with 0, to which nothing is added."""
+        return self if other == 0 else NotImplemented
+
     @abstractmethod
     def __sub__(self, other: Self) -> Self:
-        """Moments of the rows of self without those of other, which must be among them."""
+        """Moments of the rows of self without those of other, which must be among them.
+
+        Raises:
+            InputError: other columns or another precision, or more rows than there are. Exact sums also tell where
+                others than these rows are taken away, unless what is left could be sums of squares.
+        """
 
     @property
     def finite(self) -> bool:
@@ -82,8 +106,10 @@ class Moments(ABC):
         """Minimise the squared-loss Objective over these rows.
 
         Raises:
-            InputError: there are no rows, or a weight lies outside float64's range.
+            InputError: there are no rows, l2 is not a finite number at least 0, or a weight lies outside float64's
+                range.
         """
+        l2 = kept("l2", l2, L2)
         equations = self.normal(intercept)
         most = SERIAL[0] if self.n * self.features < PARALLEL else 0  # with few rows, taking care takes longer
         if most < self.features <= SERIAL[1]:
@@ -99,8 +125,9 @@ class Moments(ABC):
         λ is the largest eigenvalue of the second moments of [1, X], plus l2. Minibatches need less.
 
         Raises:
-            InputError: there are no rows, or sums that are not finite.
+            InputError: there are no rows, sums that are not finite, or l2 is not a finite number at least 0.
         """
+        l2 = kept("l2", l2, L2)
         equations = self.normal(intercept)
         unit = np.ones(self.features + 1)
         unit[0] = float(intercept)
@@ -111,6 +138,14 @@ class Moments(ABC):
     def condition(self) -> float:
         """Condition number of the standardised design (intercept included); infinite when rank deficient."""
         return self.solve().condition
+
+    def _left(self, other: Moments, among: bool = True) -> int:
+        """The number of rows that are left without others; refused unless these may have been `among` them."""
+        n = self.n - other.n
+        if n < 0 or not among:
+            why = f"{other.n:,} rows from {self.n:,}" if n < 0 else "of what is left, a sum of squares would be negative"
+            raise InputError(f"These rows are not among those they are taken from ({why}): subtract what was added.")
+        return n
 
     def _alike(self, other: Moments) -> None:
         if type(other) is not type(self) or other.features != self.features:
@@ -172,7 +207,7 @@ class Float64Moments(Moments):
 
     def __sub__(self, other: Float64Moments) -> Float64Moments:
         self._alike(other)
-        return replace(self, n=self.n - other.n, gram=self.gram - other.about(self.shift).gram)
+        return replace(self, n=self._left(other), gram=self.gram - other.about(self.shift).gram)
 
     def about(self, shift: Float64s) -> Float64Moments:
         """The same Moments about another shift: with δ = old - new, z becomes z + δ·[its 1]."""
@@ -196,6 +231,8 @@ class Float64Moments(Moments):
         """
         if not self.n:
             raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
+        if self.gram[0, 0] <= 0:
+            raise InputError("The rows that are left weigh nothing: subtract only Moments of rows that were added.")
         if not self.finite:
             raise InputError(
                 "Sums of squares leave float64's range: rescale the columns or, for squared loss, use "
@@ -217,6 +254,11 @@ class Float64Moments(Moments):
             floor=min(FLOAT64_FLOOR * cancelled, 1.0),
             precision="float64",
         )
+
+
+def _check(block: Block) -> None:
+    """Refuse numbers that are not finite; a Block alone knows its columns and rows only by their numbers."""
+    block.check([f"x{j + 1}" for j in range(block.features)], "y", lambda row: f"row {row + 1:,}")
 
 
 def _gram(block: Block, shift: Float64s) -> Float64s:

@@ -134,8 +134,10 @@ def _moments(source: Source, block: Block, rung: Precision, total: Moments | Non
         if not part.finite:
             block.check(source.design.names, source.target, source.where)
         return part
+    from linnet.exact_moments import ExactMoments
+
     try:
-        return Moments.of(block, "exact")
+        return ExactMoments.of(block)
     except InputError:
         block.check(source.design.names, source.target, source.where)
         raise
