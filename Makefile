@@ -20,10 +20,13 @@ demo: $(BASE) ## fit the Palmer penguins, print the table, write the model and a
 test: $(DEV) ## run the tests, on every processor; ARGS="-k word" selects some
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-check: $(DEV) ## lint, formatting and types
+check: $(DEV) ## lint, formatting and types, README.md's examples among them
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	mkdir -p build
+	$(BIN)/python tests/test_readme.py code > build/readme.py
+	$(BIN)/mypy --allow-untyped-defs build/readme.py
 
 bench: $(DEV) ## run the benchmarks, some twenty minutes; ARGS=--quick for a smoke run
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py $(ARGS); done

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -109,6 +109,22 @@ def test_predictions_are_those_of_each_fit(rng: np.random.Generator) -> None:
     assert fits.predict(data.slice(0, 0)).shape == (0, 2)
     with pytest.raises(InputError, match="sex"):
         fits.predict(data.drop(["sex"]))
+
+
+def test_intervals_are_those_of_each_fit(rng: np.random.Generator) -> None:
+    X = rng.standard_normal((7, 2))
+    fits = Fits((line(1.0, [2.0, 3.0]), line(0.0, [1.0, -1.0])), ("a", "b"))
+    kinds: tuple[Literal["prediction", "confidence"], ...] = ("prediction", "confidence")
+    for kind in kinds:
+        both = fits.predict(X, 0.9, kind)
+        assert both.shape == (7, 2, 3)
+        for i, fit in enumerate(fits):
+            np.testing.assert_array_equal(both[:, i], fit.predict(X, interval=0.9, kind=kind))
+    assert fits.predict(X[:0], interval=0.9).shape == (0, 2, 3)
+    several = quantiles([0.0, 1.0, 2.0], [[1.0, 1.0]] * 3)
+    assert several.predict(X, 0.9, "confidence").shape == (7, 3, 3)
+    with pytest.raises(InputError, match="one new observation will lie is not told"):
+        several.predict(X, interval=0.9)
 
 
 def test_predictions_read_a_stream_once() -> None:

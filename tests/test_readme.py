@@ -1,6 +1,7 @@
 """README.md's examples run as printed, in a folder that has the demo's table; README.zh-CN.md shows the same ones.
 
-Run as a script, this writes new output into both wherever a console example's has changed.
+Run as a script, this writes new output into both wherever a console example's has changed; with the argument `code`,
+it prints the Python examples as one program, which `make check` gives to the type checker.
 """
 
 from __future__ import annotations
@@ -168,5 +169,13 @@ def rewrite() -> None:
         page.write_text(text, encoding="utf-8")
 
 
+def code() -> str:
+    """README.md's Python examples as one program."""
+    return "\n".join(doctest.script_from_examples(each.text) for each in examples() if each.language == "python")
+
+
 if __name__ == "__main__":
-    rewrite()
+    if sys.argv[1:] == ["code"]:
+        print(code())
+    else:
+        rewrite()

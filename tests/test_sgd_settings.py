@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import json
 import math
 import pickle
@@ -156,7 +158,7 @@ def test_numbers_of_numpy_are_those_of_python(given: dict[str, Any], meant: dict
 
 def test_a_solver_is_a_value() -> None:
     """It is hashed, compared, copied and pickled; what cloning an estimator and a grid of settings need."""
-    solver = SGD(lr=np.float32(0.5), start=np.arange(4), checkpoint=Path("run"), average=np.True_)  # type: ignore[arg-type]
+    solver = SGD(lr=np.float32(0.5), start=np.arange(4), checkpoint=Path("run"), average=np.True_)
     for same in (copy.deepcopy(solver), pickle.loads(pickle.dumps(solver)), replace(solver)):
         assert same == solver
         assert hash(same) == hash(solver)
@@ -237,3 +239,23 @@ def test_what_is_shown_is_what_was_set(settings: dict[str, Any]) -> None:
     shown = repr(SGD(**settings))
     assert eval(shown, {"SGD": SGD}) == SGD(**settings)  # noqa: S307  # a repr of our own
     assert shown.count("=") == len(settings)
+
+
+def test_type_checkers_see_the_same_settings() -> None:
+    """What `__init__` takes is written down twice, once wider: names, order and defaults are those of the fields."""
+    tree = ast.parse(Path(inspect.getfile(SGD)).read_text(encoding="utf-8"))
+    (told,) = (n.args for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    positional = dict(zip([a.arg for a in told.args[1:]], told.defaults, strict=True))
+    named = {a.arg: value for a, value in zip(told.kwonlyargs, told.kw_defaults, strict=True) if value is not None}
+    real = inspect.signature(SGD).parameters.values()
+    for kind, seen in ((inspect.Parameter.POSITIONAL_OR_KEYWORD, positional), (inspect.Parameter.KEYWORD_ONLY, named)):
+        expected = [(p.name, p.default) for p in real if p.kind is kind]
+        assert [(name, ast.literal_eval(value)) for name, value in seen.items()] == expected
+
+
+def test_numbers_may_be_numpys_and_start_a_list() -> None:
+    """`make check` reads this file too: the annotations allow what the docstring says."""
+    fit = linnet.fit(X, Y)
+    solver = SGD(lr=np.float32(0.5), batch_size=np.int64(3), seed=np.uint8(7), start=[1.0, 2.0, 3.0, 4.0])
+    assert (solver.lr, solver.batch_size, solver.seed, solver.start) == (0.5, 3, 7, (1.0, 2.0, 3.0, 4.0))
+    assert SGD(start=fit.coefficients).start == tuple(fit.coefficients.tolist())

@@ -263,7 +263,7 @@ def predict(
     def steps(write: Callable[[Sequence[Float64s]], None]) -> Iterator[Step]:
         rows = 0
         for count, predicted in enumerate(chain(start, blocks), 1):
-            write(list(predicted.T))
+            write(list(predicted.reshape(len(predicted), -1).T))
             rows += len(predicted)
             yield Step(epoch=1, step=count, rows=rows)
 

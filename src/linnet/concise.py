@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from linnet.scratch import device, mean_cost, quantile, rate
-from linnet.solvers.solver import Step
-from linnet.tensors import Tensor, check, leaves, numbers, shuffled, tensors, torch
+from linnet.tensors import Minibatch, Tensor, check, leaves, numbers, shuffled, tensors, torch
 
 __all__ = ["absolute", "huber", "quantile", "squared", "train"]  # torch has no quantile loss: it is scratch's
 
@@ -44,7 +43,7 @@ def train(
     start: tuple[Any, Any] | None = None,
     order: Callable[[int], Any] | None = None,
     seed: int = 0,
-) -> Iterator[Step]:
+) -> Iterator[Minibatch]:
     """Learn w and b of y = X·w + b; the arguments, the Steps and the errors are those of `linnet.scratch.train`.
 
     `loss` may be any of `torch.nn` that is made with reduction="none".
@@ -81,4 +80,4 @@ def train(
             step, seen = step + 1, seen + len(X_part)
             if average:
                 mean.update_parameters(net)
-            yield Step(epoch, step, seen, numbers(shown.weight).ravel(), shown.bias.item(), loss=cost.item())
+            yield Minibatch(epoch, step, seen, numbers(shown.weight).ravel(), shown.bias.item(), loss=cost.item())

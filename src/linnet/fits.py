@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,26 +112,39 @@ class Fits:
         """Whether every fit minimises its objective as well as was asked."""
         return all(fit.status.converged for fit in self.fits)
 
-    def predict(self, data: Any) -> Float64s:
+    def predict(
+        self,
+        data: Any,
+        interval: float | None = None,
+        kind: Literal["prediction", "confidence"] = "prediction",
+    ) -> Float64s:
         """Predict the target on other data, which are read once.
 
         Args:
             data: an array with the same features, or a table or files with the same columns (the target is not needed).
+            interval: as for `Fit.predict`.
+            kind: likewise.
 
         Returns:
-            Shape (n, k). NaN for a row with a missing value if the fits dropped such rows. A warning counts the rows of
-            which not all is known (see Fit.predict).
+            Shape (n, k), or (n, k, 3) holding prediction, low and high. NaN for a row with a missing value if the fits
+            dropped such rows. A warning counts the rows of which not all is known (see Fit.predict).
 
         Raises:
-            InputError: columns, levels or values that these fits cannot predict from.
+            InputError: columns, levels or values that these fits cannot predict from, or an interval that one of them
+                cannot give.
         """
         from linnet.prediction import Predictor
 
-        return Predictor(self.fits).all(data)
+        return Predictor(self.fits, interval, kind).all(data)
 
-    def predict_rows(self, X: NDArray[np.floating[Any]]) -> Float64s:
+    def predict_rows(
+        self,
+        X: NDArray[np.floating[Any]],
+        interval: float | None = None,
+        kind: Literal["prediction", "confidence"] = "prediction",
+    ) -> Float64s:
         """`predict` for features (n, d) that are already encoded."""
-        return np.column_stack([fit.predict_rows(X) for fit in self.fits])
+        return np.stack([fit.predict_rows(X, interval, kind) for fit in self.fits], axis=1)
 
     def plot(self, data: Any = None, target: Any = None) -> Figure:
         """Draw them. One feature: all lines, and the points; several: how each weight changes from fit to fit.

@@ -208,8 +208,7 @@ class Fit:
         """
         from linnet.prediction import Predictor
 
-        predicted = Predictor([self], interval, kind).all(data)
-        return predicted[:, 0] if interval is None else predicted
+        return Predictor([self], interval, kind).all(data)[:, 0]
 
     def predict_rows(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,15 +25,20 @@ class Predictor:
     such a row has a prediction, but NaN for the ends of its interval.
     """
 
-    def __init__(self, fits: Sequence[Fit], interval: float | None = None, kind: str = "prediction") -> None:
-        """Fits with the same features; `interval` and `kind` as for Fit.predict, and then of one fit."""
+    def __init__(
+        self,
+        fits: Sequence[Fit],
+        interval: float | None = None,
+        kind: Literal["prediction", "confidence"] = "prediction",
+    ) -> None:
+        """Fits with the same features; `interval` and `kind` as for Fit.predict."""
         self._fits, self._interval, self._kind = fits, interval, kind
         self._dependent = next((fit for fit in fits if fit.dependencies is not None), None)
         self._filled = self._left = 0  # rows
         self._first_filled = self._first_left = ""
 
     def blocks(self, data: Any) -> Iterator[Float64s]:
-        """The predictions for all rows of the data, in order: (m, k) for k fits, or (m, 3) with an interval.
+        """The predictions for all rows of the data, in order: (m, k) for k fits, or (m, k, 3) with an interval.
 
         Raises:
             InputError: as for Fit.predict.
@@ -65,12 +70,12 @@ class Predictor:
             )
 
     def _predicted(self, rows: NewRows) -> Float64s:
-        """(m, k), or (m, 3)."""
-        if self._interval is None:
-            return np.column_stack([fit.predict_rows(rows.X) for fit in self._fits])
-        predicted = self._fits[0].predict_rows(rows.X, self._interval, self._kind)  # type: ignore[arg-type]
-        for mask in rows.filled.values():
-            predicted[mask, 1:] = np.nan
+        """(m, k), or (m, k, 3)."""
+        each = [fit.predict_rows(rows.X, self._interval, self._kind) for fit in self._fits]
+        predicted = np.stack(each, axis=1)
+        if self._interval is not None:
+            for mask in rows.filled.values():
+                predicted[mask, :, 1:] = np.nan
         return predicted
 
     def _note(self, rows: NewRows) -> None:

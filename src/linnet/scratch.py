@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from linnet.block import InputError
-from linnet.solvers.solver import Step
-from linnet.tensors import Tensor, check, leaves, numbers, shuffled, tensors, torch
+from linnet.tensors import Minibatch, Tensor, check, leaves, numbers, shuffled, tensors, torch
 
 
 def device() -> torch.device:
@@ -114,7 +113,7 @@ def train(
     start: tuple[Any, Any] | None = None,
     order: Callable[[int], Any] | None = None,
     seed: int = 0,
-) -> Iterator[Step]:
+) -> Iterator[Minibatch]:
     """Learn w and b of y = X·w + b from X (n, d) and y (n,), arrays or tensors; yield a Step for each minibatch.
 
     float32 stays float32, all else becomes float64. `loss` gives the cost of each row from predictions and targets; to
@@ -145,4 +144,4 @@ def train(
             if average:
                 means = [mean + (now.detach() - mean) / step for mean, now in zip(means, [w, b], strict=True)]
             shown_w, shown_b = means if average else [w, b]
-            yield Step(epoch, step, seen, numbers(shown_w), shown_b.item(), loss=cost.item())
+            yield Minibatch(epoch, step, seen, numbers(shown_w), shown_b.item(), loss=cost.item())

@@ -12,6 +12,10 @@ import numpy as np
 
 from linnet.block import InputError
 
+Whole = int | np.integer[Any]
+"""A whole number as a caller may give it,"""
+Number = float | np.floating[Any] | np.integer[Any]
+"""and any number."""
 Allowed = tuple[str, tuple[str | None, ...], Callable[[Any], Any]]
 """What a setting must be, which words (or None) it may be, and what reads anything else: None refuses."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import reprlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from linnet.block import Block, Float64s, InputError
 from linnet.settings import Allowed, finite, kept, no_more, positive, truth, whole
+from linnet.solvers.solver import Step
 from linnet.sources.arrays import ArraySource
 from linnet.sources.window import Order, permutations
 
@@ -21,7 +22,17 @@ except ModuleNotFoundError as error:
         "torch is not installed: linnet.scratch, like linnet.concise, needs the extra: pip install linnet[torch]"
     ) from error
 
-__all__ = ["Tensor", "check", "leaves", "numbers", "shuffled", "tensors", "torch"]
+__all__ = ["Minibatch", "Tensor", "check", "leaves", "numbers", "shuffled", "tensors", "torch"]
+
+
+class Minibatch(Step):
+    """A Step after a minibatch, which always has weights, a bias and a loss: it tells type checkers so."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        weights: Float64s
+        bias: float
+        loss: float
 
 
 SETTINGS: dict[str, Allowed] = {

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
 from linnet.checkpoint import Checkpoint
 from linnet.objective import Objective
-from linnet.settings import Allowed, finite, kept, no_more, positive, truth, whole
+from linnet.settings import Allowed, Number, Whole, finite, kept, no_more, positive, truth, whole
 from linnet.solvers.gathering import Past, gather
 from linnet.solvers.learner import Learned
 from linnet.solvers.run import Run
@@ -119,6 +120,29 @@ class SGD(Solver):
     every: int | None = None
     start: tuple[float, ...] | None = None
     done: int = 0
+
+    if TYPE_CHECKING:  # the fields once more, as callers may give them; a test keeps the two lists alike
+
+        def __init__(
+            self,
+            lr: Number | Literal["auto"] = "auto",
+            batch_size: Whole = 32,
+            epochs: Whole | None = None,
+            momentum: Number = 0.0,
+            average: bool | np.bool_ = False,
+            schedule: Literal["constant", "inverse-time"] = "constant",
+            shuffle: bool | np.bool_ | Literal["pieces"] = True,
+            init: Literal["zeros", "normal"] = "zeros",
+            seed: Whole = 0,
+            tol: Literal["auto"] | None = "auto",
+            checkpoint: str | PathLike[str] | None = None,
+            *,
+            resume: bool | np.bool_ = False,
+            decay: Number = 1.0,
+            every: Whole | None = None,
+            start: Sequence[Number] | NDArray[np.floating[Any] | np.integer[Any]] | None = None,
+            done: Whole = 0,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense; keep numbers, NumPy's too, as Python's, which JSON holds and compares."""
