@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+import copy
+import pickle
+from dataclasses import fields
 
+import numpy as np
+import pytest
+
+import linnet
 from helpers import example
 
 NAN = float("nan")
@@ -31,3 +37,38 @@ def test_distance_of_weights_that_diverged_is_huge() -> None:
     fit = example(1, weights=np.array([1e300]), exact=np.zeros(2))
     assert fit.distance[1] > 1e300
     assert example(1, weights=np.array([-1.7e308]), exact=np.array([0.0, 1.7e308])).distance[1] == -np.inf
+
+
+def arrays(fit: linnet.Fit) -> dict[str, np.ndarray]:
+    """All that are reached without working anything out anew, and the covariance, which is kept."""
+    held = {field.name: getattr(fit, field.name) for field in fields(fit)}
+    assert fit.uncertainty is not None
+    held |= {"sd": fit.uncertainty.sd, "covariance": fit.covariance}
+    return {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
+
+
+@pytest.mark.parametrize("solver", ["exact", "sgd"])
+def test_nobody_writes_into_a_fit(solver: str) -> None:
+    """R² and a file's checksum would then speak of other weights; those of a copy or a pickle too."""
+    X = np.random.default_rng(0).standard_normal((50, 2))
+    fit = linnet.fit(X, X @ [1.0, 2.0] + X[:, 0] ** 2, solver=solver)
+    for each in (fit, pickle.loads(pickle.dumps(fit)), copy.deepcopy(fit)):
+        held = arrays(each)
+        assert set(held) >= {"weights", "identified", "centre", "scale", "sd", "covariance"}
+        assert ("exact" in held) == (solver == "sgd")
+        for name, array in held.items():
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = array[0]
+            assert not array.flags.writeable, name
+
+
+def test_a_fit_shares_its_weights_with_nobody() -> None:
+    """Whoever made them may write into them later."""
+    weights = np.array([1.0, 2.0])
+    fit = example(2, weights=weights)
+    weights[0] = 99.0
+    assert fit.weights[0] == 1.0
+    model = linnet.LinearRegressor().fit([[1.0], [2.0], [4.0]], [1.0, 2.0, 3.0])
+    before = model.fit_.weights[0]
+    model.coef_[0] = 99.0
+    assert model.fit_.weights[0] == before

@@ -269,7 +269,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
     def _publish(self) -> Self:
         """Show the Fit's weights under scikit-learn's names, and tell what nobody prints in a pipeline."""
         fit = self.fit_
-        self.coef_ = fit.weights
+        self.coef_ = fit.weights.copy()  # whose owner may write into it, as that of a Fit may not
         self.intercept_ = fit.bias
         if fit.status is Status.INTERRUPTED:  # a search would go on, and count this fit like the others
             raise KeyboardInterrupt("fit_ holds the weights reached before the interrupt")

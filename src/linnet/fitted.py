@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+ARRAYS = "weights", "identified", "centre", "scale", "exact"
+"""Fields of a Fit that are arrays."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Fit:
     """What was learned. d is the number of features; the intercept comes first wherever it is listed with the weights.
@@ -115,6 +119,21 @@ class Fit:
     l2: float
     design: Design
 
+    def __post_init__(self) -> None:
+        """Keep arrays of its own that nobody can write into, since all that is said beside them holds for them only."""
+        held = self.__dict__
+        for name in ARRAYS:
+            if held[name] is not None:
+                held[name] = own = held[name].copy()
+                own.setflags(write=False)
+        if self.uncertainty is not None:
+            self.uncertainty.sd.setflags(write=False)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """From a pickle, which makes arrays that can be written into."""
+        self.__dict__.update(state)
+        self.__post_init__()
+
     @property
     def n_filled(self) -> dict[str, int]:
         """How many missing values of the rows used were filled with their column's mean, by column, where any were."""
@@ -141,7 +160,9 @@ class Fit:
         """Covariance of [bias, weights], shape (d+1, d+1); NaN in rows and columns that are not identified."""
         if self.uncertainty is None:
             return np.full((len(self.names) + 1,) * 2, np.nan)
-        return self.uncertainty.covariance(self.identified, self.bias_identified)
+        covariance = self.uncertainty.covariance(self.identified, self.bias_identified)
+        covariance.setflags(write=False)  # it is kept
+        return covariance
 
     @property
     def coefficients(self) -> Float64s:
