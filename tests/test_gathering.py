@@ -135,7 +135,7 @@ def test_a_survey_that_nobody_asked_for_before_is_the_same(weighted: bool) -> No
     asked, unasked = gathered(SGD(), block), gathered(SGD(lr=0.1, tol=None), block)
     assert asked.survey is not None
     assert unasked.survey is None
-    agree(told(survey_of(unasked.spool, objective, source)), told(asked.survey), 1e-14)
+    agree(told(survey_of(unasked.spool.blocks, objective, source)), told(asked.survey), 1e-14)
 
 
 def test_rows_that_float64_cannot_tell_apart_are_summed_exactly() -> None:

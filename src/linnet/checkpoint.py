@@ -221,8 +221,8 @@ def _fields(version: int, rest: bytes) -> dict[str, Any]:
 
 
 def _text(values: Any) -> str:
-    """JSON with Python's NaN and Infinity; NumPy's numbers as Python's."""
-    return json.dumps(values, separators=(",", ":"), default=lambda number: number.item())
+    """JSON with Python's NaN and Infinity; NumPy's numbers as Python's, and arrays as lists."""
+    return json.dumps(values, separators=(",", ":"), default=lambda held: held.tolist())
 
 
 def _apart(old: str, new: str, width: int = 60) -> tuple[str, str]:

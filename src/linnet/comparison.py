@@ -101,7 +101,7 @@ class Comparison:
 
 def compare(
     data: Any,
-    target: Any,
+    target: Any = None,
     *,
     features: Sequence[str] | None = None,
     weight: Any = None,

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linnet.block import Float64s
+from linnet.block import Float64s, InputError
 from linnet.dependencies import Dependencies
 from linnet.design import Design
 from linnet.fitted import Fit
 from linnet.inference import Uncertainty, f_upper
-from linnet.losses import Huber, Loss, Squared
+from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
 from linnet.normal import EXTREMES
 from linnet.objective import Objective
 from linnet.solution import Solution
 from linnet.solvers.exact import Exact
 from linnet.solvers.solver import Step
 from linnet.solvers.survey import CLOSE
+from linnet.sources.source import Source
 from linnet.status import Status
 from linnet.text import plural
 
@@ -69,7 +70,8 @@ def conclude(
     exact = survey.optimum if survey is not None else None
     if optimum is not None:
         exact = _coefficients(optimum)
-    judged = solution if squared or assessment is not None else None  # what rank and tests are told by
+    sure = squared or assessment is not None or uncertainty is not None
+    judged = solution if sure else None  # what rank and tests are told by
     if judged is not None and squared and errors == "classical":
         uncertainty = judged.uncertainty
     if survey is not None:
@@ -141,6 +143,39 @@ def conclude(
         l2=objective.l2,
         design=design,
     )
+
+
+def told(last: Step, solver: str, objective: Objective, source: Source) -> tuple[Step, int]:
+    """A last Step with all that `conclude` needs, which that of somebody's own Solver need not have.
+
+    Returns:
+        The Step, and how many times the rows were read for it.
+
+    Raises:
+        InputError: there are no weights, or the rows cannot be read for what is missing.
+    """
+    d, weights, solution = len(source.design.names), last.weights, last.solution
+    if weights is None or last.bias is None or np.shape(weights) != (d,):
+        held = "no weights" if weights is None else f"weights of shape {np.shape(weights)}"
+        raise InputError(
+            f"The last Step of the solver {solver!r} must have a bias and {d} weights, one for each feature, but has "
+            f"{held} and the bias {last.bias}."
+        )
+    if last.survey is not None:
+        known = last.squares is not None
+    elif solution is None or not isinstance(objective.loss, Squared):
+        known = solution is not None and last.gap is not None
+    else:  # weights that are not its own are not optimal
+        same = weights is solution.weights or np.array_equal(weights, solution.weights)
+        known = same and last.bias == solution.bias
+    if known and last.objective is not None:
+        return last, 0
+    own, bias = np.array(weights, dtype=np.float64), float(last.bias)
+    if not (np.isfinite(own).all() and math.isfinite(bias)):
+        raise InputError(f"The solver {solver!r} ended with weights that are not finite: use smaller steps.")
+    from linnet.solvers.ending import completed  # which exact fits need not wait for
+
+    return completed(last._replace(weights=own, bias=bias), objective, source)
 
 
 def _coefficients(step: Step) -> Float64s:
@@ -251,7 +286,9 @@ def _filled(design: Design, uncertainty: Uncertainty | None) -> Iterator[str]:
 def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objective) -> Iterator[str]:
     """What a reader must know beside the numbers."""
     if solution is None:
-        if not isinstance(objective.loss, Squared):
+        if not isinstance(objective.loss, Squared | Absolute | Huber | Quantile):
+            yield f'of {objective.loss.name} loss the bootstrap alone tells standard errors: errors="bootstrap"'
+        elif not isinstance(objective.loss, Squared):
             yield (
                 f"standard errors for {objective.loss.name} loss need more passes over these rows than a run of SGD, "
                 "and columns few enough for their Moments"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 import numpy as np
 
 from linnet.block import InputError
-from linnet.conclude import conclude
+from linnet.conclude import conclude, told
 from linnet.design import Design
 from linnet.fitted import Fit
 from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared
@@ -51,7 +51,7 @@ def _sgd() -> Solver:
     return SGD()
 
 
-LOSSES: dict[str, Callable[[], Loss]] = {"squared": Squared, "absolute": Absolute, "huber": Huber, "quantile": Quantile}
+LOSSES: dict[str, type[Loss]] = {"squared": Squared, "absolute": Absolute, "huber": Huber, "quantile": Quantile}
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "exact": Exact,
     "newton": _newton,
@@ -60,19 +60,21 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
 }
 OPTIMAL = {"squared": "exact", "absolute": "interior-point", "huber": "newton", "quantile": "interior-point"}
 """The solver that finds the optimum of each loss,"""
-ERRORS = {
+ERRORS: dict[str, tuple[str, ...]] = {
     "squared": ("classical", "hc0", "hc1", "hc2", "hc3", "bootstrap", "none"),
     "absolute": ("nid", "iid", "bootstrap", "none"),
     "huber": ("sandwich", "iid", "bootstrap", "none"),
     "quantile": ("nid", "iid", "bootstrap", "none"),
 }
-"""and the standard errors that there are for it, those of "auto" first."""
+"""and the standard errors that there are for it, those of "auto" first;"""
+OWN_ERRORS = "none", "bootstrap"
+"""these for a loss of somebody's own."""
 
 
 @overload
 def fit(
     data: Any,
-    target: Any,
+    target: Any = ...,
     *,
     features: Sequence[str] | None = ...,
     weight: Any = ...,
@@ -88,7 +90,7 @@ def fit(
 @overload
 def fit(
     data: Any,
-    target: Any,
+    target: Any = ...,
     *,
     loss: Quantiles,
     features: Sequence[str] | None = ...,
@@ -103,7 +105,7 @@ def fit(
 ) -> Fits: ...
 def fit(
     data: Any,
-    target: Any,
+    target: Any = None,
     *,
     features: Sequence[str] | None = None,
     weight: Any = None,
@@ -120,9 +122,10 @@ def fit(
 
     Args:
         data: an (n, d) array; a data frame or table (pandas, polars, pyarrow, anything with the Arrow C stream); a
-            path, glob or folder of CSV, Parquet or Arrow files, or a list of these, whose files are one table.
-        target: an (n,) array with an array; otherwise a column's name, or with a table in memory also (n,) values. A
-            pandas Series must have the index of a pandas table.
+            path, glob or folder of CSV, Parquet or Arrow files, or a list of these, whose files are one table; or a
+            Source.
+        target: an (n,) array with an array; with a Source, which has one, nothing; otherwise a column's name, or with a
+            table in memory also (n,) values. A pandas Series must have the index of a pandas table.
         features: column names; default: every other column. Text and categories become indicator columns, the first
             level being the reference: in sorted order, or where categories in memory declare one (pandas' categories,
             polars' Enum, ordered dictionaries) in that.
@@ -132,16 +135,16 @@ def fit(
         loss: "squared", "absolute", "huber", "quantile", or an instance of Loss such as Huber(k=1.345), Quantile(0.9).
             Quantile([0.1, 0.5, 0.9]) gives several quantiles at once, as Fits.
         solver: "exact" (squared loss), "newton" (Huber), "interior-point" (absolute, quantile), "sgd", or an
-            instance of Solver; "auto" takes the one that finds the loss's optimum.
+            instance of Solver; "auto" takes the one that finds the loss's optimum, and SGD for a Loss of your own.
         intercept: whether to fit a bias.
         l2: ridge penalty (see Objective).
         missing: "error" refuses missing values, "drop" leaves their rows out, "mean" fills features with their mean,
             which standard errors take as observed; the Fit says how many.
         errors: standard errors. Squared loss: "classical", "hc0" to "hc3" (robust to unequal variances). Absolute and
             quantile loss: "nid" (whatever the spread of the residuals does), "iid" (when it is the same everywhere).
-            Huber loss: "sandwich", "iid". All of them: "bootstrap", "none". "auto" is the first named of each;
-            "classical" means "iid" beside the robust losses. One that nothing in the rows tells is NaN, and a note says
-            why.
+            Huber loss: "sandwich", "iid". All of them: "bootstrap", "none". "auto" is the first named of each, and
+            "none" for a Loss of your own; "classical" means "iid" beside the robust losses. One that nothing in the
+            rows tells is NaN, and a note says why.
         precision: "float64", "exact", or "auto" (see Exact).
         progress: None shows progress on a terminal when the work is long; True, False, or a callable taking each Step.
 
@@ -237,7 +240,8 @@ def planned(
                 "A checkpoint holds one run, but each quantile is a run of its own: fit them one by one, each with a "
                 "checkpoint of its own."
             )
-        if kind == "bootstrap" and isinstance(first, Squared):  # of other losses, their own solver fits again
+        again = isinstance(first, Squared) or first.name not in OPTIMAL  # of others, their own solver fits again
+        if kind == "bootstrap" and again:
             raise InputError(
                 "A checkpoint holds one run, but the bootstrap runs the solver many times: leave the checkpoint out, "
                 "or ask for other errors."
@@ -247,7 +251,8 @@ def planned(
 
 def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, errors: str) -> Fit:
     """The Fit that a run's last Step leaves, with what is found out about its weights by further passes."""
-    dropped, passes = source.dropped, last.epoch
+    last, more = told(last, solver.name, objective, source)
+    dropped, passes = source.dropped, last.epoch + more
     solution, optimum = last.solution, None
     uncertainty: Uncertainty | None = None
     assessment: Assessment | None = None
@@ -255,7 +260,8 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
     squared = isinstance(objective.loss, Squared)
     finder, best = solver, last
     interrupted = last.status is Status.INTERRUPTED  # somebody wants an end, not more passes
-    if solution is not None and not squared and source.rereadable and not (interrupted and source.held() is None):
+    waiting = interrupted and source.held() is None
+    if solution is not None and objective.loss.name in OPTIMAL and not squared and source.rereadable and not waiting:
         from linnet.sandwich import assess
 
         if last.gap is None:  # learned, so that the optimum is still to be found
@@ -327,7 +333,8 @@ def _drain(
         if not isinstance(steps, Generator):
             raise
         last = steps.throw(KeyboardInterrupt)
-    assert last is not None
+    if last is None:
+        raise InputError(f"The solver {solver.name!r} yielded no Step: the last one must have its weights and bias.")
     return last
 
 
@@ -354,12 +361,15 @@ def continue_sgd(
 
 
 def named_loss(loss: str | Loss) -> Loss:
-    """The loss by that name.
+    """The loss by that name, or the Loss itself.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none; or the Loss has no name, or that of another.
     """
     if isinstance(loss, Loss):
+        name = getattr(loss, "name", None)
+        if not isinstance(name, str) or not isinstance(loss, LOSSES.get(name, Loss)):
+            raise InputError(f"A Loss of your own needs a name that no other has, but {loss!r} has the name {name!r}.")
         return loss
     if loss not in tuple(LOSSES):  # a tuple, since what cannot be hashed is no name either
         raise InputError(f"There is no loss {loss!r}: choose from {', '.join(LOSSES)}.")
@@ -371,9 +381,16 @@ def _solver(solver: str | Solver, loss: Loss, precision: Precisions) -> Solver:
     if not isinstance(solver, Solver):
         if solver != "auto" and solver not in tuple(SOLVERS):
             raise InputError(f"There is no solver {solver!r}: choose from auto, {', '.join(SOLVERS)}.")
-        solver = SOLVERS[OPTIMAL.get(loss.name, "exact") if solver == "auto" else solver]()
+        if solver == "auto" and loss.name not in OPTIMAL and loss.bend is None:
+            raise InputError(
+                f"No solver here lowers {loss.name} loss: give it a `bend`, with which SGD learns it (see linnet.Loss),"
+                " or solver=, a Solver of your own."
+            )
+        solver = SOLVERS[OPTIMAL.get(loss.name, "sgd") if solver == "auto" else solver]()
         if isinstance(solver, Exact):
             return replace(solver, precision=precision)
+    if not isinstance(getattr(solver, "name", None), str):
+        raise InputError(f"A Solver of your own needs a name, a text, but {solver!r} has none.")
     if precision != "auto":
         raise InputError(
             f'precision="{precision}" is a setting of the exact solver, which is for squared loss: leave it out, or '
@@ -386,7 +403,7 @@ def _errors(errors: str, loss: Loss, source: Source) -> str:
     """The kind of standard errors for this loss that is meant."""
     if errors not in get_args(Errors):
         raise InputError(f"errors must be one of {', '.join(get_args(Errors))}, but is {errors!r}.")
-    kinds = ERRORS.get(loss.name, ("none",))
+    kinds = ERRORS.get(loss.name, OWN_ERRORS)
     kind = kinds[0] if errors == "auto" else errors
     if errors == "classical" and "iid" in kinds:
         kind = "iid"

@@ -143,7 +143,9 @@ class Moments(ABC):
         """The number of rows that are left without others; refused unless these may have been `among` them."""
         n = self.n - other.n
         if n < 0 or not among:
-            why = f"{other.n:,} rows from {self.n:,}" if n < 0 else "of what is left, a sum of squares would be negative"
+            why = (
+                f"{other.n:,} rows from {self.n:,}" if n < 0 else "of what is left, a sum of squares would be negative"
+            )
             raise InputError(f"These rows are not among those they are taken from ({why}): subtract what was added.")
         return n
 

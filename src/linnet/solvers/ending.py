@@ -1,18 +1,19 @@
-"""The last Step of a run of SGD: the weights, the objective there, and what a reader must know beside them."""
+"""The last Step of a run that learned: the weights, the objective there, and what a reader must know beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from linnet.block import Block, Float64s
+from linnet.block import Block, Float64s, InputError
 from linnet.moments import PARALLEL, in_chunks
-from linnet.objective import residual
+from linnet.objective import Objective, residual
 from linnet.solvers.gathering import survey_of
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import SAMPLE
+from linnet.solvers.survey import SAMPLE, Survey
+from linnet.sources.source import Source
 from linnet.status import Status
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ FAR_OUT = 5.0
 
 def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
     """The last Step: the weights, and all that is known about them, behind these notes."""
-    survey = run.survey = run.survey or survey_of(run.spool, run.objective, run.source)
+    survey = run.survey = run.survey or survey_of(run.spool.blocks, run.objective, run.source)
     place, history, seen = run.now.place, run.now.history, run.now.seen
     if survey.solution is not None and seen:
         for record in history:
@@ -35,13 +36,9 @@ def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
     solver, learner = run.solver, run.learner
     u = learner.reported(place)
     weights, bias = u[1:], float(u[0])
-    if survey.optimum is not None:
-        value = survey.lowest + survey.look(u)[0]
-        squares = 2.0 * max(value - run.objective.penalty(weights), 0.0)
-    else:
-        value, squares = _evaluate(run, weights, bias)
+    value, squares = _evaluate(survey, u, run.spool.blocks)
     settings = {
-        **vars(run.objective.loss),
+        **run.objective.loss.settings,
         "lr": place.rate,
         "lr_auto": solver.lr == "auto",
         "batch_size": solver.batch_size,
@@ -81,19 +78,78 @@ def _schedule(run: Run) -> str:
     return "inverse-root" if power == 0.5 else f"inverse-power-{power:g}"
 
 
-def _evaluate(run: Run, weights: Float64s, bias: float) -> tuple[float, float]:
-    """The objective and the mean of the squared residuals, by a pass over the rows."""
+def completed(last: Step, objective: Objective, source: Source) -> tuple[Step, int]:
+    """The last Step of a solver that leaves weights and no more, with what a Fit needs beside them.
+
+    Where the step has no status, it is said how far from the optimum of squared loss the weights are.
+
+    Args:
+        last: weights (d,), a bias, and what else the solver tells; a Solution saves a pass.
+        objective: what the run lowered.
+        source: the rows.
+
+    Returns:
+        The Step, and how many times the rows were read.
+
+    Raises:
+        InputError: the rows cannot be read again, or a number is not finite.
+    """
+    if not source.rereadable:
+        raise InputError(
+            "The solver left weights alone, and what a Fit tells beside them takes another pass over rows that can be "
+            "read only once: give a table or files."
+        )
+    passes = 0
+
+    def blocks() -> Iterator[Block]:
+        nonlocal passes
+        passes += 1
+        return source.blocks()
+
+    solution = last.solution
+    if solution is None:
+        survey = survey_of(blocks, objective, source)
+    else:
+        equations = solution.equations
+        known = solution.centre, solution.scale, objective, last.moments, solution
+        survey = Survey(equations.n, equations.total, *known)
+    assert last.weights is not None
+    assert last.bias is not None
+    u = np.append(last.bias, last.weights)
+    value, squares = _evaluate(survey, u, blocks)
+    names = ("the intercept", *(f"`{name}`" for name in source.design.names))
+    near = survey.optimum is not None and survey.look(u)[1]
+    far = "" if near or last.status is not None else _distance(survey, names, u)
+    whole = last._replace(
+        objective=value,
+        settings={**objective.loss.settings, **last.settings},
+        solution=survey.solution,
+        moments=survey.moments,
+        survey=survey,
+        squares=squares,
+        status=last.status or (survey.reached if near else Status.RAN),
+        notes=(*last.notes, far) if far else last.notes,
+    )
+    return whole, passes
+
+
+def _evaluate(survey: Survey, u: Float64s, blocks: Callable[[], Iterable[Block]]) -> tuple[float, float]:
+    """The objective and the mean of the squared residuals at [bias, weights]; by a pass where no sums tell."""
+    objective, bias, weights = survey.objective, float(u[0]), u[1:]
+    if survey.optimum is not None:
+        value = survey.lowest + survey.look(u)[0]
+        return value, 2.0 * max(value - objective.penalty(weights), 0.0)
 
     def cost(part: Block) -> Float64s:
         r = residual(part, weights, bias)
         w = np.ones(part.rows) if part.weight is None else part.weight
-        return np.array([w @ run.objective.loss.value(r), w @ (r * r)])
+        return np.array([w @ objective.loss.value(r), w @ (r * r)])
 
     sums = np.zeros(2)
-    for window in run.spool.windows(False):
-        sums += sum(in_chunks(window.block, cost, PARALLEL))
-    value, squares = sums / run.spool.weight_total
-    return float(value) + run.objective.penalty(weights), float(squares)
+    for block in blocks():
+        sums += sum(in_chunks(block, cost, PARALLEL))
+    value, squares = sums / survey.total
+    return float(value) + objective.penalty(weights), float(squares)
 
 
 def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
@@ -107,14 +163,8 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         of = "" if run.squared else ", for squared loss,"
         limit = f"gradient descent{of} is stable up to {stable:.3g} (2/λ), and small minibatches need less"
         yield f"learning rate {now.place.rate:.3g}: {limit}" + (f"; {why}" if why else "")
-    elif status in (Status.STOPPED, Status.RAN) and survey.optimum is not None:
-        away = np.abs(u - survey.optimum)
-        far = away / survey.tolerance
-        worst = int(np.argmax(far))
-        if far[worst] > 1:
-            sd = survey.sd[worst]
-            distance = f"{away[worst] / sd:.2g} standard errors" if sd > 0 else f"{away[worst]:.2g}"
-            yield f"{names[worst]} is {distance} from its exact value{_hindrance(run)}"
+    elif status in (Status.STOPPED, Status.RAN) and (far := _distance(survey, names, u)):
+        yield far + _hindrance(run)
     if now.retries:
         times = "once" if now.retries == 1 else f"{now.retries} times"
         yield f"the learning rate was lowered {times}, to {now.place.rate:.3g}: some rows are far out"
@@ -124,6 +174,20 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         yield "rows that lie together are alike, and these are more than fit into memory: they were shuffled " + (
             run.spool.shuffled_by(run.solver.shuffle)
         )
+
+
+def _distance(survey: Survey, names: tuple[str, ...], u: Float64s) -> str:
+    """Which of [bias, weights] is farthest from the optimum, where that is known; empty if none is far."""
+    if survey.optimum is None:
+        return ""
+    away = np.abs(u - survey.optimum)
+    far = away / survey.tolerance
+    worst = int(np.argmax(far))
+    if not far[worst] > 1:
+        return ""
+    sd = survey.sd[worst]
+    distance = f"{away[worst] / sd:.2g} standard errors" if sd > 0 else f"{away[worst]:.2g}"
+    return f"{names[worst]} is {distance} from its exact value"
 
 
 def _hindrance(run: Run) -> str:

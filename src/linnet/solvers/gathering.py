@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -180,7 +180,7 @@ def gather(solver: SGD, objective: Objective, source: Source, before: Past) -> G
             spool.add(block)
             alike += _pieces(block, tally.shift)
             yield Step(epoch=0, step=0, rows=spool.rows)
-    survey = scales = _survey(tally, objective, spool)
+    survey = scales = _survey(tally, objective, spool.blocks)
     if before.tally is not None:
         tally = before.tally + tally
         scales = tally.survey(objective)
@@ -235,19 +235,19 @@ def _pieces(block: Block, shift: float) -> Float64s:
     return np.array([means.size, count.sum(), count @ means, count @ means**2])
 
 
-def survey_of(spool: Spool, objective: Objective, source: Source) -> Survey:
-    """The Survey of rows that were gathered without one.
+def survey_of(blocks: Callable[[], Iterable[Block]], objective: Objective, source: Source) -> Survey:
+    """The Survey of rows that were gathered without one, which `blocks` reads, once or twice.
 
     Raises:
         InputError: a number is not finite.
     """
-    tally = Tally(spool.features)
-    for window in spool.windows(False):
-        _add(tally, window.block, source)
-    return _survey(tally, objective, spool)
+    tally = Tally(len(source.design.names))
+    for block in blocks():
+        _add(tally, block, source)
+    return _survey(tally, objective, blocks)
 
 
-def _survey(tally: Tally, objective: Objective, spool: Spool) -> Survey:
+def _survey(tally: Tally, objective: Objective, blocks: Callable[[], Iterable[Block]]) -> Survey:
     """The Survey, by exact Moments where those in float64 would not hold."""
     survey = tally.survey(objective)
     if survey.solution is None or holds(survey.solution):
@@ -255,7 +255,7 @@ def _survey(tally: Tally, objective: Objective, spool: Spool) -> Survey:
     from linnet.exact_moments import ExactMoments
 
     exact: Moments | None = None
-    for window in spool.windows(False):
-        part = ExactMoments.of(window.block)
+    for block in blocks():
+        part = ExactMoments.of(block)
         exact = part if exact is None else exact + part
     return tally.survey(objective, exact)

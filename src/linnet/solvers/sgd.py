@@ -222,7 +222,7 @@ class SGD(Solver):
             "version of Linnet": __version__,
             **own,
             "loss": objective.loss.name,
-            **vars(objective.loss),
+            **objective.loss.settings,
             "l2": objective.l2,
             "intercept": objective.intercept,
             "target": source.target,

@@ -65,9 +65,42 @@ class Step(NamedTuple):  # in a quarter of the time of a frozen dataclass: short
     gap: float | None = None
     sample: Block | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self._replace(settings=dict(self.settings)),)  # a proxy cannot be pickled
+
 
 class Solver(ABC):
-    """A way to lower an Objective. Concrete solvers are frozen dataclasses of their own settings."""
+    """A way to lower an Objective. Concrete solvers are frozen dataclasses of their own settings.
+
+    One of your own needs a `name` and `steps`, whose last Step has weights and a bias. What else a Fit tells is found
+    out from the rows: the objective, R², standard errors, and the optimum that the weights are held against.
+
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> import linnet
+    >>> @dataclass(frozen=True)
+    ... class Descent(linnet.Solver):
+    ...     lr: float
+    ...     epochs: int = 100
+    ...     name = "descent"
+    ...
+    ...     def steps(self, objective, source):
+    ...         weights, bias = np.zeros(len(source.design.names)), 0.0
+    ...         for epoch in range(1, self.epochs + 1):
+    ...             rows, total, pull, pulls = 0, 0.0, 0.0, np.zeros_like(weights)
+    ...             for block in source.blocks():
+    ...                 w = np.ones(block.rows) if block.weight is None else block.weight
+    ...                 slope = w * objective.loss.slope(block.y - block.X @ weights - bias)
+    ...                 rows, total = rows + block.rows, total + w.sum()
+    ...                 pull, pulls = pull + slope.sum(), pulls + slope @ block.X
+    ...             weights = weights + self.lr * (pulls / total - objective.l2 * weights)
+    ...             bias += self.lr * pull / total * objective.intercept
+    ...             yield linnet.Step(epoch, epoch, rows, weights, float(bias))
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> fit = linnet.fit(X, 2 * X[:, 0] + 1 + np.tile([0.1, -0.1], 25), solver=Descent(lr=0.5))
+    >>> print(fit.status.text)
+    learned: each weight is within 5 % of a classical standard error of its exact value
+    """
 
     name: ClassVar[str]
     epochs: int | None = None
@@ -75,4 +108,9 @@ class Solver(ABC):
 
     @abstractmethod
     def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
-        """Lower the objective over the source's blocks; the last Step carries the weights and the Solution."""
+        """Lower the objective over the source's blocks.
+
+        The last Step carries weights and bias. Where it has a Solution of which these are the weights, or of another
+        loss than squared a `gap`, it is taken at its word: they are optimal. Where it has a Survey and `squares`, they
+        are held against that; where it has neither, the rows are read once more.
+        """

@@ -11,15 +11,16 @@ import numpy as np
 from linnet.block import InputError
 from linnet.design import Design, check_missing
 from linnet.sources.arrays import ArraySource, prediction_rows
+from linnet.sources.source import Source
 
 if TYPE_CHECKING:
-    from linnet.sources.source import NewRows, Source
+    from linnet.sources.source import NewRows
     from linnet.sources.tables import Table
 
 
 def open_source(
     data: Any,
-    target: Any,
+    target: Any = None,
     *,
     features: Sequence[str] | None = None,
     weight: Any = None,
@@ -29,7 +30,8 @@ def open_source(
 
     Args:
         data: an (n, d) array; a data frame, table or stream of record batches; a path, glob or folder, or a list of
-            these, whose files are one table.
+            these, whose files are one table; or a Source, which comes back as it is, since it knows its target,
+            features and weights.
         target: with an array, (n,) values; otherwise a column's name, or with a table in memory also (n,) values. A
             pandas Series must have the index of a pandas table.
         features: names of the columns to use; default: all but the target and the weight. Of categories in memory
@@ -43,8 +45,13 @@ def open_source(
         InputError: the data, or what was asked of them, cannot be used.
     """
     known = check_missing(missing)
+    if isinstance(data, Source):
+        asked = None if known == "error" else known
+        return _judged(data, target=target, features=features, weight=weight, missing=asked)
     table = _table(data)
     if table is None:
+        if target is None:
+            raise InputError("There is no target: with an array, give target=, its values (n,).")
         for name, value in (("target", target), ("weight", weight)):
             if isinstance(value, str):
                 raise InputError(f"{name}={value!r} names a column, but an array has none: give {name} as an array.")
@@ -86,6 +93,18 @@ def prediction_blocks(data: Any, design: Design) -> Iterator[NewRows]:
 
     check_prediction(table, design)
     yield from predictions(table, design)
+
+
+def _judged(source: Source, **beside: Any) -> Source:
+    """A Source of the caller's own, if it is one and nothing that it knows itself is named beside it."""
+    for name, value in beside.items():
+        if value is not None:
+            raise InputError(f"A Source has its own design, target and weights: leave out {name}=, or give a table.")
+    kinds = ("design", Design), ("target", str), ("rows", int | type(None))
+    for name, kind in kinds:
+        if not isinstance(getattr(source, name, ...), kind):
+            raise InputError(f"{type(source).__name__} has no {name!r} as a Source must have: see linnet.Source.")
+    return source
 
 
 def _table(data: Any) -> Table | None:

@@ -34,15 +34,15 @@ def frame_table(data: Any) -> Table:
 
     if _is_a(data, "pandas.DataFrame"):
         names = tuple(str(name) for name in data.columns)
-        return FrameTable(names, len(data), lambda i: _arrow(data.iloc[:, i], names[i]), data.index)
+        return FrameTable(names, len(data), data, _of_pandas, data.index)
     if _is_a(data, "polars.DataFrame"):
-        return FrameTable(tuple(data.columns), data.height, lambda i: _arrow(data.to_series(i), data.columns[i]))
+        return FrameTable(tuple(data.columns), data.height, data, _of_polars)
     if _is_a(data, "polars.LazyFrame"):
         raise InputError("A LazyFrame holds no rows until it is computed: give data.collect().")
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
-        return FrameTable(tuple(data.column_names), data.num_rows, data.column)
+        return FrameTable(tuple(data.column_names), data.num_rows, data, _of_arrow)
     try:
         return StreamTable(data)
     except (pa.ArrowException, TypeError, ValueError, OSError) as error:
@@ -57,19 +57,27 @@ class FrameTable(Table):
 
     shuffle: ClassVar[str] = "rows"
 
-    def __init__(self, names: tuple[str, ...], rows: int, column: Callable[[int], Column], index: Any = None) -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        rows: int,
+        data: Any,
+        column: Callable[[Any, int], Column],
+        index: Any = None,
+    ) -> None:
         """A table of so many rows.
 
         Args:
             names: of the columns.
             rows: how many there are.
-            column: gives a column by its number, in Arrow's form.
+            data: what holds them.
+            column: takes a column out of the data by its number, in Arrow's form; a function of the module's, which can
+                be pickled.
             index: pandas' labels of the rows, if they have any.
         """
         self.names = names
         self.rows: int = rows
-        self._column = column
-        self._index = index
+        self._data, self._column, self._index = data, column, index
         self._known: dict[str, Column] = {}
 
     def __str__(self) -> str:
@@ -83,7 +91,7 @@ class FrameTable(Table):
     def column(self, name: str) -> Column:
         """One column in Arrow's form."""
         if name not in self._known:
-            self._known[name] = self._column(self.names.index(name))
+            self._known[name] = self._column(self._data, self.names.index(name))
         return self._known[name]
 
     def declared_levels(self, column: str) -> list[str] | None:
@@ -227,6 +235,19 @@ class StreamTable(Table):
             yield from reader or pa.RecordBatchReader.from_stream(self._data)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"The stream of record batches cannot be read: {_first_line(error)}.") from error
+
+
+def _of_pandas(data: Any, at: int) -> Column:
+    return _arrow(data.iloc[:, at], str(data.columns[at]))
+
+
+def _of_polars(data: Any, at: int) -> Column:
+    return _arrow(data.to_series(at), data.columns[at])
+
+
+def _of_arrow(data: Any, at: int) -> Column:
+    column: Column = data.column(at)
+    return column
 
 
 def _arrow(values: Any, name: str) -> Column:

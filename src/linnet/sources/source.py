@@ -17,6 +17,24 @@ from linnet.design import Design
 class Source(ABC):
     """Rows as Blocks, as often as a Solver needs to read them.
 
+    One of your own sets `design`, `target` and `rows` and has `blocks`; it is given to `linnet.fit` in the place of
+    data and target. It vouches for its row weights, which Solvers take as they come: finite and at least 0, as
+    `Block.check` judges them.
+
+    >>> import numpy as np
+    >>> import linnet
+    >>> class Sensor(linnet.Source):
+    ...     design, target, rows = linnet.Design.numbers(["volt", "ohm"]), "watt", 3000
+    ...
+    ...     def blocks(self):
+    ...         rng = np.random.default_rng(0)
+    ...         for start in range(0, self.rows, 1000):
+    ...             X = rng.uniform(size=(1000, 2))
+    ...             yield linnet.Block(X, X @ [3.0, -1.0] + 2.0, start=start)
+    >>> fit = linnet.fit(Sensor())
+    >>> fit.names, fit.target, fit.weights.round(6).tolist()
+    (('volt', 'ohm'), 'watt', [3.0, -1.0])
+
     Attributes:
         design: how the columns became features; its `names` are the feature names.
         target: name of the target.

@@ -170,14 +170,18 @@ class Spool:
                 block = self._latest
                 yield Window(block if block.rows == self.rows else block.part(slice(self.rows)), order, skip)
 
+    def blocks(self) -> Iterator[Block]:
+        """All rows once, in order."""
+        return (window.block for window in self.windows(False))
+
     def check(self, names: Sequence[str], target: str, where: Callable[[int], str]) -> None:
         """As `Block.check`, of all rows.
 
         Raises:
             InputError: a number is not finite, or the file cannot be read.
         """
-        for window in self.windows(False):
-            window.block.check(names, target, where)
+        for block in self.blocks():
+            block.check(names, target, where)
 
     def sample(self, rows: int) -> Block:
         """Copies in float64 of about so many rows, at even distances; all rows if they are fewer.
