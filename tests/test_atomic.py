@@ -27,6 +27,29 @@ def test_success_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder cannot be synced")
+def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut could leave an empty file under the name, or the old one though the work was done."""
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def record_sync(descriptor: int) -> None:
+        done.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        sync(descriptor)
+
+    def record_replace(source: Path, target: Path) -> None:
+        done.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    with replacing(tmp_path / "out") as temporary:
+        temporary.write_text("new")
+    assert done == ["sync file", "replace", "sync folder"]
+
+
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_failure_keeps_what_was_there(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "out.txt"
@@ -61,10 +84,13 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path(os.devnull).is_char_device(), reason="devices are files only on Unix")
-def test_a_device_is_written_to_and_never_replaced() -> None:
+def test_a_device_is_written_to_and_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with replacing(os.devnull) as temporary:
         temporary.write_text("gone")
     assert Path(os.devnull).is_char_device()
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == Path(os.devnull) and mode & os.W_OK))
+    with pytest.raises(InputError, match="no permission to write there"):
+        check_output(os.devnull)
 
 
 def test_bad_outputs_are_refused_by_name(tmp_path: Path) -> None:
@@ -146,11 +172,14 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
     assert caught.value.filename == "elsewhere"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_no_permission_is_said_before_the_work(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match="no permission"):
-        check_output(tmp_path / "x")
+def test_no_permission_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To replace a file the folder must be writable, whatever the file itself allows."""
+    (tmp_path / "old").touch()
+    forbidden = tmp_path.resolve()
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == forbidden and mode & os.W_OK))
+    for name in ("new", "old"):
+        with pytest.raises(InputError, match=rf"Cannot write .*{name}: no permission to write there"):
+            check_output(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

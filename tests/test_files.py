@@ -46,7 +46,7 @@ X = np.column_stack(
 
 def compressed(table: pa.Table, path: Path) -> None:
     with pa.output_stream(path, compression="gzip" if path.suffix == ".gz" else "zstd") as stream:
-        csv.write_csv(table, stream)
+        csv.write_csv(table, stream, csv.WriteOptions(delimiter="\t" if ".tsv" in path.name else ","))
 
 
 def arrow_file(table: pa.Table, path: Path, opener: Any = ipc.new_file) -> None:
@@ -68,6 +68,8 @@ FORMATS: dict[str, tuple[str, Callable[[pa.Table, Path], Any]]] = {
     "upper case": ("T.CSV", csv.write_csv),
     "gzip": ("t.csv.gz", compressed),
     "zstd": ("t.csv.zst", compressed),
+    "tsv, gzip": ("t.tsv.gz", compressed),
+    "tsv, zstd": ("t.tsv.zst", compressed),
     "parquet": ("t.parquet", pq.write_table),
     "small row groups": ("t.parquet", lambda table, path: pq.write_table(table, path, row_group_size=70)),
     "parquet dictionary": ("t.parquet", lambda table, path: pq.write_table(categories(table), path)),
@@ -137,7 +139,8 @@ def test_several_files_are_one_table(tmp_path: Path, form: str) -> None:
         part = TABLE[start : start + rows]
         writer(part if k != 1 else part.select(["y", "on", "kind", "x"]), tmp_path / f"{k}{name}")
     write(tmp_path / "notes.txt", "no table")
-    write(tmp_path / "._hidden.csv", "no table")
+    for hidden in ("._hidden.csv", "_old.csv"):
+        write(tmp_path / hidden, "no table")
     source = open_source(tmp_path, "y")
     np.testing.assert_array_equal(gathered(source)[0], X)
     assert [block.rows for block in source.blocks()] == [1, 1024, 476, 999]
@@ -173,11 +176,31 @@ def test_number_types_may_differ_between_files(tmp_path: Path) -> None:
     assert found[:, 0].tolist() == [1, 2, float(np.float32(0.1)), 0.1]
 
 
+@pytest.mark.parametrize("types", [("float32", "float64"), ("float64", "float32")])
+def test_the_wider_type_of_two_files_is_that_of_both(tmp_path: Path, types: tuple[str, str]) -> None:
+    for name, dtype in zip("ab", types, strict=True):
+        pq.write_table(pa.table({"x": np.array([0.1, 0.2], dtype), "y": [3.5, 4.5]}), tmp_path / f"{name}.parquet")
+    source = open_source(tmp_path, "y")
+    assert {block.X.dtype for block in source.blocks()} == {np.dtype(np.float64)}
+    assert gathered(source)[0][:, 0].tolist() == [float(np.dtype(t).type(v)) for t in types for v in (0.1, 0.2)]
+
+
 def test_float32_stays_float32(tmp_path: Path) -> None:
     pq.write_table(
         TABLE.select(["x", "y"]).cast(pa.schema({"x": pa.float32(), "y": pa.float32()})), tmp_path / "a.parquet"
     )
     assert {block.X.dtype for block in open_source(tmp_path, "y").blocks()} == {np.dtype(np.float32)}
+
+
+def test_means_are_those_of_all_files(tmp_path: Path) -> None:
+    """Of a column that drifts from file to file, which have unlike numbers of rows and of values."""
+    x, w = np.arange(600.0) ** 2, 1.0 + np.arange(600) % 3
+    there = (np.arange(600) % 7 > 0) & (np.arange(600) > 40)
+    table = pa.table({"x": pa.array(x, mask=~there), "w": w, "y": x})
+    for k, (start, end) in enumerate([(0, 50), (50, 250), (250, 600)]):
+        pq.write_table(table[start:end], tmp_path / f"{k}.parquet")
+    (feature,) = open_source(tmp_path, "y", weight="w", missing="mean").design.inputs
+    assert feature.fill == pytest.approx((np.average(x[there], weights=w[there]),), rel=1e-14)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if "dictionary" not in form])
@@ -462,12 +485,23 @@ def test_paths_without_a_table(tmp_path: Path) -> None:
         open_source(tmp_path / "empty", "y")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_unreadable(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", "x,y\n1,2\n")
-    path.chmod(0)
-    with pytest.raises(InputError, match="permissions"):
-        open_source(path, "y")
+@pytest.mark.parametrize(
+    ("form", "opener"),
+    [("csv", "pyarrow.input_stream"), ("parquet", "pyarrow.parquet.ParquetFile"), ("arrow", "pyarrow.OSFile")],
+)
+def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, opener: str) -> None:
+    """As by somebody without permission; whoever runs the tests may have every one."""
+    name, writer = FORMATS[form]
+    writer(TABLE, tmp_path / name)
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    source = open_source(tmp_path / name, "y")
+    monkeypatch.setattr(opener, forbidden)
+    for read in (lambda: open_source(tmp_path / name, "y"), lambda: gathered(source)):
+        with pytest.raises(InputError, match=rf"'.*{name}' must not be read: its permissions forbid it"):
+            read()
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
@@ -477,6 +511,15 @@ def test_files_must_agree_in_columns(tmp_path: Path, form: str) -> None:
     writer(TABLE.drop_columns("on"), tmp_path / f"b{name}")
     with pytest.raises(InputError, match=r"'.*b.*' does not have the same columns as '.*a.*': 'on' is not in both"):
         open_source(tmp_path, "y")
+
+
+@pytest.mark.parametrize("headers", [("x,u,y", "x,u,u,y"), ("x,u,u,y", "x,u,y"), ("x,u,v,v,y", "x,u,u,v,y")])
+def test_files_must_agree_in_how_often_a_column_comes(tmp_path: Path, headers: tuple[str, str]) -> None:
+    """Also where it is not used: which of the two would be meant?"""
+    for name, header in zip("ab", headers, strict=True):
+        write(tmp_path / f"{name}.csv", f"{header}\n{','.join('1' for _ in header.split(','))}\n")
+    with pytest.raises(InputError, match=r"'.*b.csv' does not have the same columns as '.*a.csv': .*'u'"):
+        open_source(tmp_path, "y", features=["x"])
 
 
 def test_files_must_agree_in_types(tmp_path: Path) -> None:

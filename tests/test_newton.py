@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import statsmodels.api as sm
 from numpy.typing import NDArray
+from sklearn.linear_model import HuberRegressor
 
 import linnet.solvers.descent
 import linnet.solvers.frame
@@ -72,8 +76,7 @@ def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def data(name: str) -> tuple[Floats, Floats]:
-    datasets = pytest.importorskip("statsmodels.datasets")
-    table = getattr(datasets, name).load_pandas().data
+    table = getattr(sm.datasets, name).load_pandas().data
     first = {"engel": "foodexp", "stackloss": "STACKLOSS"}[name]
     X, y = table.drop(columns=first), table[first]
     return np.asarray(X, dtype=float), np.asarray(y, dtype=float)
@@ -99,7 +102,6 @@ def test_known_values(name: str, known: list[float]) -> None:
 @pytest.mark.parametrize("scale", ["mad", "concomitant"])
 def test_against_statsmodels(name: str, scale: Any) -> None:
     """RLM run to rest reaches the same fixed point, its MAD by Normal quantiles, its HuberScale(d=k) for proposal 2."""
-    sm = pytest.importorskip("statsmodels.api")
     X, y = data(name)
     mad = scale == "mad"
     how = "mad" if mad else sm.robust.scale.HuberScale(d=K, tol=1e-13, maxiter=500)
@@ -113,9 +115,8 @@ def test_against_statsmodels(name: str, scale: Any) -> None:
 
 def test_against_scikit_learn() -> None:
     """At the delta that HuberRegressor found, which minimises another function of the scale, we are never above it."""
-    linear = pytest.importorskip("sklearn.linear_model")
     X, y = heavy()
-    theirs = linear.HuberRegressor(alpha=0.0, epsilon=K, tol=1e-8, max_iter=1000).fit(X, y)
+    theirs = HuberRegressor(alpha=0.0, epsilon=K, tol=1e-8, max_iter=1000).fit(X, y)
     loss = Huber(float(K * theirs.scale_))
     ours = solve(X, y, loss)
     reached = Objective(loss).of(ArraySource(X, y), theirs.coef_, theirs.intercept_)
@@ -255,11 +256,9 @@ def test_rows_that_are_read_again(loss: Huber, more: dict[str, Any], monkeypatch
 
 @pytest.mark.usefixtures("streamed")
 def test_streamed_from_parquet(tmp_path: Path) -> None:
-    pa = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     X, y = (part.astype(np.float32) for part in heavy(5000))
     table = pa.table({**{f"x{j}": X[:, j] for j in range(3)}, "y": y})
-    parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=600)
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=600)
     for loss in LOSSES:
         streamed = solved(open_source(str(tmp_path / "rows.parquet"), "y"), loss)
         assert line(streamed) == pytest.approx(line(solve(X, y, loss)), rel=1e-11)

@@ -304,6 +304,17 @@ def test_sparse_columns_of_pandas() -> None:
     assert gathered(open_source(frame, "y", missing="drop"))[0].tolist() == [[1, 0], [2, 0], [3, 3]]
 
 
+@pytest.mark.parametrize("missing", [0, 3])
+def test_a_category_may_have_a_thousand_levels(missing: int) -> None:
+    """One more is refused; rows without a level do not count."""
+    levels = [f"n{k}" for k in range(1001)]
+    gaps = [None] * missing
+    source = open_source(pa.table({"k": levels[:-1] + gaps, "y": np.ones(1000 + missing)}), "y", missing="drop")
+    assert len(source.design.names) == 999
+    with pytest.raises(InputError, match="more than 1,000 different texts"):
+        open_source(pa.table({"k": levels + gaps, "y": np.ones(1001 + missing)}), "y", missing="drop")
+
+
 def test_a_single_level_is_no_feature_but_is_checked() -> None:
     source = open_source(pd.DataFrame({"k": ["a", "a"], "x": [1, 2], "y": [1, 2]}), "y")
     assert source.design.names == ("x",)
@@ -342,6 +353,12 @@ class TestMissing:
             assert weight is not None
             assert weight.tolist() == [1]
             assert source.dropped == 4
+
+    def test_drop_leaves_every_other_row_its_own_weight(self, convert: Callable[[pd.DataFrame], Any]) -> None:
+        frame = pd.DataFrame({"a": [np.nan, 1, np.nan, 2, 3], "w": [1.0, 2, 3, 4, 5], "y": [6.0, 7, 8, 9, 10]})
+        X, y, weight = gathered(open_source(convert(frame), "y", weight="w", missing="drop"))
+        assert weight is not None
+        assert np.column_stack([X, weight, y]).tolist() == [[1, 2, 7], [2, 4, 9], [3, 5, 10]]
 
     def test_mean_is_weighted_and_over_the_rows_in_use(self, convert: Callable[[pd.DataFrame], Any]) -> None:
         source = open_source(convert(GAPS), "y", weight="w", missing="mean")
