@@ -146,6 +146,34 @@ def test_no_degrees_of_freedom_no_errors() -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Noted(Solver):
+    """Least squares, whose answers are noted as [bias, weights]."""
+
+    name = "noted"
+    answers: list[Floats]
+
+    def steps(self, objective: Objective, source: Source) -> Iterator[Step]:
+        *_, last = Exact().steps(objective, source)
+        assert last.weights is not None
+        self.answers.append(np.r_[last.bias, last.weights])
+        yield last
+
+
+def test_errors_are_standard_deviations_of_the_answers(table: tuple[Floats, Floats, Floats]) -> None:
+    """With the number of fits less 1 for divisor; of the value at the centre too."""
+    X, y, w = table
+    source, noted = ArraySource(X[:40], y[:40], weight=w[:40]), Noted([])
+    errors = bootstrap(noted, LEAST, source, solution_of(source), replicates=7)
+    assert errors is not None
+    bias, *weights = np.array(noted.answers).T
+    at_centre = bias + np.average(X[:40], axis=0, weights=w[:40]) @ weights
+    joint = np.array([bias, at_centre, *weights])
+    assert joint.shape == (4, 7)
+    assert errors.sd == pytest.approx(joint.std(axis=1, ddof=1), rel=1e-12)
+    np.testing.assert_allclose(errors.correlation, np.corrcoef(joint), rtol=1e-10)
+
+
+@dataclasses.dataclass(frozen=True)
 class MedianOfTarget(Solver):
     """The weighted median, without features: enough to see which rows and which loss a solver is given."""
 

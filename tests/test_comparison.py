@@ -211,6 +211,15 @@ def test_ranks_that_change_are_clear_beyond_both_standard_errors() -> None:
     assert "`x1` ranks 1st by standardised weight under A, 2nd under B" in notes
 
 
+@pytest.mark.parametrize("said", ["2nd", "3rd", "4th", "11th", "13th", "22nd", "101st", "111th", "112th", "121st"])
+def test_ranks_are_spelled_as_english_does(said: str) -> None:
+    """The first of 130 features falls to that rank under the other loss."""
+    sizes = np.arange(130.0, 0.0, -1.0)
+    fallen = np.r_[sizes[0] - int(said[:-2]) + 0.5, sizes[1:]]
+    _, notes = flags_of([sizes.tolist(), fallen.tolist()], [[0.01] * 130] * 2, n=200)
+    assert f"`x1` ranks 1st by standardised weight under A, {said} under B" in notes
+
+
 def test_size_is_in_standard_deviations_of_the_feature() -> None:
     flags, notes = flags_of([[5.0, 0.4], [5.0, 0.6]], [[0.01, 0.001]] * 2, scale=np.array([1.0, 10.0]))
     assert flags == {("x1", "rank"): True, ("x2", "rank"): True}
@@ -239,6 +248,8 @@ def test_unidentified_features_are_not_ranked_and_named() -> None:
     assert notes[-1] == "not compared, because their weights cannot be told from others: `x1`"
     ranks = Comparison(fits, flags, None).ranks
     np.testing.assert_array_equal(ranks, [[np.nan, 2, 1], [np.nan, 2, 1]])
+    _, many = flags_of([[5.0] * 12, [-5.0] * 12], [[0.1] * 12] * 2, identified=np.arange(12) == 11)
+    assert many.endswith("cannot be told from others: `x1`, `x2`, `x3`, `x4`, `x5` and 6 more")
 
 
 def test_many_flags_are_counted_and_clear_ones_come_first() -> None:

@@ -10,6 +10,7 @@ import statsmodels.api as sm
 import linnet
 from linnet.conclude import conclude
 from linnet.objective import Objective
+from linnet.solvers import gathering
 from linnet.solvers.exact import Exact
 from linnet.sources import open_source
 from linnet.status import Status
@@ -58,10 +59,42 @@ def test_what_was_learned_is_held_against_the_optimum_of_its_loss() -> None:
     assert fit.passes > best.passes
 
 
+def test_a_weight_that_cannot_be_told_has_no_distance() -> None:
+    rng = np.random.default_rng(5)
+    x, z = rng.standard_normal((2, 200))
+    slow = linnet.SGD(lr=1e-3, epochs=2, tol=None)
+    fit = linnet.fit(np.column_stack([x, x, z]), 50 * x + z + rng.standard_normal(200), loss="absolute", solver=slow)
+    assert np.isnan(fit.distance).tolist() == [False, True, True, False]
+    assert fit.exact is not None
+    assert fit.exact[1] - fit.weights[0] > 20  # farther than any other
+    (note,) = (note for note in fit.notes if "from its exact value" in note)
+    assert note.startswith("`x3`")
+
+
 def test_the_f_statistic_of_a_robust_fit_is_walds() -> None:
     X, y = engel()
     fit = linnet.fit(X, y, loss="absolute")
     assert fit.f_statistic == pytest.approx(float(fit.t_values[1]) ** 2)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_degrees_of_freedom_of_a_fit_too_wide_for_moments(
+    monkeypatch: pytest.MonkeyPatch, intercept: bool, weighted: bool
+) -> None:
+    """Rows less weights, the bias counted where there is one, and what follows from them."""
+    monkeypatch.setattr(gathering, "WIDEST", 1)
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((20, 3))
+    y, w = X @ [1.0, 2.0, 3.0] + 1 + rng.standard_normal(20), rng.uniform(0.5, 2, 20) if weighted else np.ones(20)
+    book = linnet.SGD(lr=0.05, epochs=20, tol=None)
+    fit = linnet.fit(X, y, weight=w if weighted else None, solver=book, intercept=intercept)
+    assert fit.exact is None
+    assert fit.df_residual == 20 - 3 - intercept
+    r, off = y - fit.predict(X), y - np.average(y, weights=w) * intercept
+    assert fit.residual_sd**2 * fit.df_residual == pytest.approx(w @ r**2, rel=1e-10)
+    assert fit.r2 == pytest.approx(1 - (w @ r**2) / (w @ off**2), rel=1e-10)
+    assert 1 - fit.adjusted_r2 == pytest.approx((1 - fit.r2) * (20 - intercept) / fit.df_residual, rel=1e-10)
 
 
 def test_a_run_of_sgd_over_rows_that_are_gone_has_no_errors() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 import linnet
-from linnet.block import InputError
+from linnet.block import Block, InputError
 from linnet.fitting import fit_quantiles, fit_source
+from linnet.solvers import frame
 from linnet.solvers.solver import Step
 from linnet.sources.arrays import ArraySource
 
@@ -245,6 +247,41 @@ def test_progress_changes_nothing(table: tuple[Floats, Floats], capsys: pytest.C
         assert fit.history == quiet.history
 
 
+class Counted(ArraySource):
+    """Counts how often reading the rows is begun; like a file, it does not hold them as they are."""
+
+    reads = 0
+
+    def held(self) -> Block | None:
+        return None
+
+    def blocks(self) -> Iterator[Block]:
+        self.reads += 1
+        yield from super().blocks()
+
+
+@pytest.mark.parametrize("solver", ["auto", linnet.SGD(epochs=3, tol=None)], ids=["auto", "sgd"])
+@pytest.mark.parametrize(
+    ("loss", "errors"),
+    [
+        *(("squared", errors) for errors in ("classical", "hc3", "none")),
+        *(("absolute", errors) for errors in ("nid", "iid", "none")),
+        *(("huber", errors) for errors in ("sandwich", "iid", "none")),
+    ],
+)
+def test_passes_are_how_often_the_rows_were_read(
+    loss: str, errors: Any, solver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the weights, for their optimum where they were learned, for the errors; an epoch is a pass too."""
+    monkeypatch.setattr(frame, "SAMPLE", 4000)
+    monkeypatch.setattr(frame, "DIRECT", 500)
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((3000, 2))
+    source = Counted(X, X @ [1.0, 2.0] + rng.standard_t(3, 3000))
+    fit, _ = fit_source(source, loss=loss, solver=solver, errors=errors)
+    assert fit.passes == source.reads + (2 if fit.solver == "sgd" else 0)
+
+
 def test_perfect(rng: np.random.Generator) -> None:
     X = rng.integers(-9, 9, (20, 2)).astype(float)
     fit = linnet.fit(X, X @ [2.0, -3.0] + 1)
@@ -254,6 +291,21 @@ def test_perfect(rng: np.random.Generator) -> None:
     assert fit.std_errors.tolist() == [0.0, 0.0]
     assert (fit.f_statistic, fit.f_p_value) == (math.inf, 0.0)
     assert fit.predict(X[:1], interval=0.9).tolist() == [[2 * X[0, 0] - 3 * X[0, 1] + 1] * 3]
+
+
+@pytest.mark.parametrize(
+    ("loss", "errors"),
+    [
+        *(("squared", errors) for errors in ("hc0", "hc1", "hc2", "hc3", "bootstrap")),
+        *(("huber", errors) for errors in ("sandwich", "iid", "bootstrap")),
+        ("absolute", "bootstrap"),
+    ],
+)
+def test_a_perfect_fit_is_beyond_chance_by_any_errors(loss: str, errors: Any) -> None:
+    """Numbers that leave no rounding: each error is 0, and so is the chance of such a fit."""
+    x = np.arange(-4.0, 5.0)
+    fit = linnet.fit(x[:, None], 2 * x, loss=loss, errors=errors)
+    assert (fit.std_errors.tolist(), fit.f_statistic, fit.f_p_value) == ([0.0], math.inf, 0.0)
 
 
 def test_saturated(rng: np.random.Generator) -> None:
@@ -280,6 +332,21 @@ def test_dependencies_by_name(table: tuple[Floats, Floats]) -> None:
     for bias in (True, False):
         zeros = linnet.fit(np.column_stack([a, np.zeros(N)]), y, intercept=bias)
         assert "`x2` is constant (0)" in zeros.notes[0] if bias else "`x2` is 0 throughout" in zeros.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda X: 2 * X[:, 0] - 3, "2·`x1` - 3"),
+        (lambda X: 5 - X[:, 0] - 0.5 * X[:, 1], "-`x1` - 0.5·`x2` + 5"),
+        (lambda X: X[:, :6] @ [1, -1, 2, 1, 1, -3], "`x1` - `x2` + 2·`x3` + `x4` + `x5` - 3·`x6`"),
+        (lambda X: X.sum(axis=1) - 1, "`x1` + `x2` + `x3` + `x4` + `x5` + `x6` + 2 more terms - 1"),
+    ],
+)
+def test_a_dependency_is_spelled_out(rng: np.random.Generator, made: Any, said: str) -> None:
+    X = rng.integers(-9, 10, (N, 8)).astype(float)
+    fit = linnet.fit(np.column_stack([X, made(X)]), rng.standard_normal(N))
+    assert fit.notes == (f"`x9` = {said}: not separately identifiable",)
 
 
 def test_many_dependencies_are_counted(table: tuple[Floats, Floats]) -> None:

@@ -52,7 +52,7 @@ def test_p_values_far_out_keep_their_digits() -> None:
 
 def test_f_upper() -> None:
     assert f_upper(3.2, 4, 17) == pytest.approx(stats.f.sf(3.2, 4, 17), rel=1e-10)
-    assert f_upper(np.inf, 4, 17) == 0.0
+    assert (f_upper(np.inf, 4, 17), f_upper(0.0, 4, 17)) == (0.0, 1.0)
     for nothing in ((np.nan, 4, 17), (1.0, 0, 17), (1.0, 4, 0)):
         assert np.isnan(f_upper(*nothing))
 
@@ -294,6 +294,13 @@ def test_the_whole_table_against_statsmodels(
     prediction = fit.predict(X[:9], interval=0.9)
     assert prediction[:, 1] == pytest.approx(frame["obs_ci_lower"].to_numpy(), rel=1e-9)
     assert prediction[:, 2] == pytest.approx(frame["obs_ci_upper"].to_numpy(), rel=1e-9)
+
+
+@pytest.mark.parametrize("errors", KINDS)
+def test_a_target_that_features_say_nothing_of_has_p_1(errors: Any) -> None:
+    x = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    fit = linnet.fit(x[:, None], x**2, errors=errors)
+    assert (fit.r2, fit.f_statistic, fit.f_p_value, fit.p_values[1]) == (0.0, 0.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("errors", KINDS)

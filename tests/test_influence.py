@@ -89,8 +89,11 @@ def test_definition_by_plain_matrices(rows: tuple[Floats, Floats], weighted: boo
     for row, i in zip(deciding.rows, numbers(deciding), strict=True):
         assert row.cooks_distance == pytest.approx(cook[i - 1], rel=1e-8)
         assert w[i - 1] > 0
+    huber = linnet.fit(X, y, weight=w, loss=Huber(1.0), **options)
+    distrusted = (np.abs(y - huber.predict(X)) > 2.0) & (w > 0)
     assert deciding.n == used
-    assert deciding.count >= 5
+    assert deciding.distrusted == distrusted.sum()
+    assert deciding.count == (distrusted & (cook > 4 / used)).sum() >= 5
 
 
 def test_leaving_the_row_out_moves_predictions_so_far(rows: tuple[Floats, Floats]) -> None:

@@ -318,7 +318,16 @@ def test_features_that_do_not_vary() -> None:
     none = fitted(np.zeros((31, 2)), y, intercept=False)
     assert not none.coefficients.any()
     assert none.objective == pytest.approx(np.abs(y).mean(), rel=1e-14)
+    assert none.residual_sd == pytest.approx(np.sqrt(y @ y / 31), rel=1e-13)
+    assert none.r2 == pytest.approx(0, abs=1e-14)
     assert none.status is Status.RANK_DEFICIENT
+
+
+def test_dependent_columns_are_said_before_an_optimum_that_is_not_unique() -> None:
+    """A median of ten rows lies anywhere between two of them; but first of all, the columns are the same."""
+    group, y = np.array([0.0, 1.0] * 10), np.arange(20.0) ** 2
+    assert fitted(group[:, None], y).status is Status.NOT_UNIQUE
+    assert fitted(np.column_stack([group, group]), y).status is Status.RANK_DEFICIENT
 
 
 class Once(Source):

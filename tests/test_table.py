@@ -319,6 +319,9 @@ def test_forty_rows_then_a_count() -> None:
     lines = render(example(45, n=200)).splitlines()
     assert sum(line.startswith("x") for line in lines) == 39
     assert "and 6 more: to_dict() and --json give all of them" in lines
+    lines = render(example(45, n=200, intercept=False)).splitlines()
+    assert sum(line.startswith("x") for line in lines) == 40
+    assert "and 5 more: to_dict() and --json give all of them" in lines
     assert not any("more:" in line for line in render(example(39, n=200)).splitlines())
 
 
