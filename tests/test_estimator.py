@@ -603,6 +603,18 @@ def test_partial_fit_again_and_again_comes_near_the_optimum(data: Data) -> None:
     assert len(set(reached)) == 100
 
 
+def test_each_call_visits_its_rows_in_another_order() -> None:
+    """A bias that each row moves half of the way: what a call adds to its start tells the order."""
+    X, y = np.zeros((8, 1)), 3.0 ** np.arange(8)
+    model, bias = LinearRegressor(solver=SGD(lr=0.5, batch_size=1)), 0.0
+    added = []
+    for _ in range(6):
+        model.partial_fit(X, y)
+        added.append(model.intercept_ - bias / 2**8)
+        bias = model.intercept_
+    assert len(set(added)) == 6
+
+
 def test_partial_fit_after_fit_begins_at_its_weights(data: Data) -> None:
     X, y, _ = data
     model = LinearRegressor(solver="sgd").fit(X, y)
@@ -612,6 +624,14 @@ def test_partial_fit_after_fit_begins_at_its_weights(data: Data) -> None:
     with pytest.warns(ConvergenceWarning, match="epochs ran out"):
         model.fit(X, y)
     assert not np.array_equal(model.coef_, before)  # the rate is next to nothing, and fit begins anew
+
+
+def test_fit_forgets_what_was_learned_before(data: Data) -> None:
+    X, y, _ = data
+    used, fresh = LinearRegressor(solver="sgd").partial_fit(X, -50 * y), LinearRegressor(solver="sgd")
+    for model in (used, fresh):
+        model.fit(X, y).partial_fit(X[:50], y[:50])
+    same_fit(used, fresh)
 
 
 def test_a_fit_that_did_not_converge_is_told_of(data: Data) -> None:

@@ -89,6 +89,17 @@ def test_many_rows_with_all_digits_at_their_largest() -> None:
     assert sums(moments) == want
 
 
+def test_many_columns_with_all_digits_at_their_largest() -> None:
+    """So many that more rows are taken at once; one row of ones makes the sums odd: none may lose its last bit."""
+    x = np.full(4096, float((1 << 41) - (1 << 20) - 1))
+    x[0] = 1.0
+    moments = ExactMoments.of(Block(np.repeat(x[:, None], 260, axis=1), x))
+    products = moments.limbs[:, 1:, 1:]
+    assert (products == products[:, :1, :1]).all()
+    unit = Fraction(2) ** (moments.weight_exponent + 2 * int(moments.exponents[1]))
+    assert integer(products[:, 0, 0]) * unit == 4095 * int(x[1]) ** 2 + 1
+
+
 def table(rng: np.random.Generator, n: int = 3000) -> tuple[Floats, Floats, Floats]:
     """Ill-conditioned, so that rounding anywhere would show."""
     X = rng.standard_normal((n, 5)) * [1e-3, 1.0, 1e4, 1.0, 1e-8] + [0, 1e6, 0, 1.0, 3e-7]

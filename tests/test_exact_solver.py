@@ -16,6 +16,7 @@ from linnet.fitting import fit_source
 from linnet.losses import Loss, Squared
 from linnet.moments import Moments
 from linnet.objective import Objective
+from linnet.solvers import exact as exact_module
 from linnet.solvers.exact import Exact, holds, is_small
 from linnet.solvers.solver import Step
 from linnet.sources.arrays import ArraySource
@@ -113,6 +114,21 @@ def test_what_else_climbs(what: str, benign: tuple[Floats, Floats]) -> None:
     np.testing.assert_allclose(auto.weights, exact.weights, rtol=1e-9)
     assert auto.status is exact.status
     assert auto.r2 == pytest.approx(exact.r2, rel=1e-9, nan_ok=True)
+
+
+def test_first_rows_that_hardly_count_and_lie_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums about their mean cancel, which is no fault of the columns' own condition."""
+    monkeypatch.setattr(exact_module, "SMALL", 1000)
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((5000, 2))
+    X[:, 1] = X[:, 0] + 0.01 * X[:, 1]
+    y = X @ [1.0, 2.0] + rng.standard_normal(5000)
+    assert linnet.fit(X, y).precision == "float64"
+    X[:1024] += 1e4
+    w = np.where(np.arange(5000) < 1024, 1e-9, 1.0)
+    auto, exact = linnet.fit(X, y, weight=w), linnet.fit(X, y, weight=w, precision="exact")
+    assert auto.precision == "exact"
+    assert auto.weights.tobytes() == exact.weights.tobytes()
 
 
 def test_a_stream_that_needs_more_says_that_it_is_imprecise(

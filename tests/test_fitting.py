@@ -293,6 +293,16 @@ def test_perfect(rng: np.random.Generator) -> None:
     assert fit.predict(X[:1], interval=0.9).tolist() == [[2 * X[0, 0] - 3 * X[0, 1] + 1] * 3]
 
 
+@pytest.mark.parametrize("decimals", [1, 2, 6])
+def test_perfect_but_for_the_rounding_of_decimals(rng: np.random.Generator, decimals: int) -> None:
+    """0.1 is no binary number, nor is what it adds up to: that is no noise."""
+    X = np.round(rng.standard_normal((40, 3)), decimals)
+    fit = linnet.fit(X, X @ [0.1, 0.2, 0.3] + 0.7)
+    assert (fit.status, fit.residual_sd, fit.r2) == (linnet.Status.PERFECT, 0.0, 1.0)
+    assert [fit.bias_std_error, *fit.std_errors] == [0.0] * 4
+    assert fit.coefficients == pytest.approx([0.7, 0.1, 0.2, 0.3], rel=1e-13)
+
+
 @pytest.mark.parametrize(
     ("loss", "errors"),
     [

@@ -174,16 +174,17 @@ def test_chunks_cover_every_row_once_in_order(parallel: int) -> None:
 
 
 @pytest.mark.parametrize("intercept", [True, False])
-@pytest.mark.parametrize("d", [3, 300])
-def test_stable_rate_is_two_over_the_largest_eigenvalue(intercept: bool, d: int) -> None:
+@pytest.mark.parametrize(("d", "size"), [(3, 1.0), (3, 0.01), (300, 1.0)])
+def test_stable_rate_is_two_over_the_largest_eigenvalue(intercept: bool, d: int, size: float) -> None:
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((1000, d)) * rng.uniform(0.1, 3.0, d) + 2.0
+    X = size * (rng.standard_normal((1000, d)) * rng.uniform(0.1, 3.0, d) + 2.0)
     w = rng.uniform(0.0, 2.0, 1000)
     z = np.column_stack([np.ones(1000), X]) if intercept else X
-    penalty = np.diag(np.r_[np.zeros(z.shape[1] - d), np.full(d, 0.7)])
+    l2 = 0.7 * size**2
+    penalty = np.diag(np.r_[np.zeros(z.shape[1] - d), np.full(d, l2)])
     largest = np.linalg.eigvalsh((z.T * w) @ z / w.sum() + penalty)[-1]
     moments = Moments.of(Block(X, X[:, 0], w))
-    assert moments.stable_rate(0.7, intercept) == pytest.approx(2 / largest, rel=1e-6 if d > 256 else 1e-10)
+    assert moments.stable_rate(l2, intercept) == pytest.approx(2 / largest, rel=1e-6 if d > 256 else 1e-10)
 
 
 @pytest.mark.parametrize("precision", ["float64", "exact"])

@@ -254,6 +254,15 @@ def test_rows_that_are_read_again(loss: Huber, more: dict[str, Any], monkeypatch
     assert kept.squares == pytest.approx(whole.squares, rel=1e-9)
 
 
+@pytest.mark.parametrize("d", [3, 140])
+def test_the_residual_sd_is_that_of_the_weighted_rows(d: int) -> None:
+    """Of few features and of many, whose sums are taken in another way."""
+    X, y = heavy(400, d)
+    w = np.random.default_rng(3).uniform(0.1, 5, 400)
+    fit = linnet.fit(X, y, weight=w, loss=Huber(1.0), errors="none")
+    assert fit.residual_sd**2 * (400 - d - 1) == pytest.approx(w @ (y - fit.predict(X)) ** 2, rel=1e-9)
+
+
 @pytest.mark.usefixtures("streamed")
 def test_streamed_from_parquet(tmp_path: Path) -> None:
     X, y = (part.astype(np.float32) for part in heavy(5000))

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.stats import norm
 
+import linnet
 from linnet import residuals as residuals_module
 from linnet.block import InputError
 from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
@@ -19,6 +23,7 @@ from linnet.objective import Objective
 from linnet.residuals import hall_sheather
 from linnet.sandwich import Assessment, assess
 from linnet.solution import Solution
+from linnet.solvers import frame
 from linnet.sources.arrays import ArraySource
 
 Floats = NDArray[np.float64]
@@ -83,12 +88,13 @@ def covariance_by_the_book(
     E: Floats, r: Floats, y: Floats, loss: Loss, kind: str, w: Floats, penalty: Floats
 ) -> Floats:
     """bread⁻¹ · meat · bread⁻¹ as the formulas in `assess` read, in the features' own units."""
-    n, p = E.shape
+    n = len(E)
     w = w / w.mean()
 
     def gram(a: Floats) -> Floats:
         return (E * a[:, None]).T @ E
 
+    p = np.trace(np.linalg.solve(gram(w) + n * penalty, gram(w)))  # of the hat matrix: what l2 leaves of the weights
     if isinstance(loss, Huber):
         psi, inner = np.clip(r, -loss.delta, loss.delta), (np.abs(r) <= loss.delta).astype(float)
         if kind == "sandwich":
@@ -105,6 +111,9 @@ def covariance_by_the_book(
         spread = np.sqrt(np.average((y - np.average(y, weights=w)) ** 2, weights=w))
         h = min(spread, (high - low) / 1.34) * (norm.ppf(q + share) - norm.ppf(q - share))
         kernel = 0.75 * np.maximum(1 - (u / h) ** 2, 0) / h
+        zero = np.abs(r) < 1e-9
+        if kind == "nid":  # as many as there are weights are 0 because their rows are interpolated
+            kernel[zero] *= max(1 - E.shape[1] / max(zero.sum(), 1), 0)
         density = np.full(n, kernel.mean()) if kind == "iid" else kernel
         bread, meat = jump * gram(w**1.5 * density), jump**2 * q * (1 - q) * gram(w**2)
     inverse = np.linalg.inv(bread + n * penalty)
@@ -127,6 +136,16 @@ def test_iid_errors_of_quantiles_are_statsmodels(q: float) -> None:
 def test_iid_errors_of_stackloss_are_statsmodels() -> None:
     model = sm.QuantReg(STACK_Y, design(STACK_X)).fit(q=0.5, vcov="iid")
     assert errors(assessed(STACK_X, STACK_Y, model.params, Absolute(), "iid")) == pytest.approx(model.bse, rel=1e-10)
+
+
+def test_a_target_in_two_heaps_has_the_width_of_its_deviation(rng: np.random.Generator) -> None:
+    """The quartiles lie in different heaps, so that they are farther apart than the deviation says."""
+    X = rng.standard_normal((600, 1))
+    y = rng.choice([-1.0, 1.0], 600) + 0.5 * rng.standard_normal(600)
+    model = sm.QuantReg(y, design(X)).fit(q=0.5, vcov="iid")
+    low, high = np.percentile(y, [25, 75])
+    assert y.std() < 0.85 * (high - low) / 1.34
+    assert errors(assessed(X, y, model.params, Absolute(), "iid")) == pytest.approx(model.bse, rel=1e-9)
 
 
 @pytest.mark.parametrize("q", [0.25, 0.5, 0.75])
@@ -188,13 +207,12 @@ def test_formulas(rng: np.random.Generator, loss: Loss, kind: str, l2: float, in
     bias, weights = (float(theta[0]), theta[1:]) if intercept else (0.0, theta)
     got = assess(source, objective, solution, weights, bias, kind).uncertainty
     assert got is not None
-    rel = 1e-9 if not l2 or not isinstance(loss, Huber) else 0.02  # df_residual counts what l2 leaves
     covariance = got.covariance(np.ones(3, np.bool_), True)[not intercept :, not intercept :]
-    np.testing.assert_allclose(covariance, expected, rtol=rel, atol=rel * np.abs(expected).max())
+    np.testing.assert_allclose(covariance, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
     mean = np.average(X, axis=0, weights=w)
     at_centre = np.concatenate([[1.0], mean])
     if intercept:
-        assert got.sd[1] ** 2 == pytest.approx(at_centre @ expected @ at_centre, rel=max(rel, 1e-8))
+        assert got.sd[1] ** 2 == pytest.approx(at_centre @ expected @ at_centre, rel=1e-8)
 
 
 @pytest.mark.parametrize("intercept", [True, False])
@@ -323,6 +341,25 @@ def test_large_tables_in_threads_and_by_a_sample(rng: np.random.Generator, monke
         assert errors(f32) == pytest.approx(errors(other), rel=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["nid", "iid"])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, "w"])
+def test_a_file_larger_than_the_sample_has_the_errors_of_all_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, weight: str | None, l2: float, kind: Any
+) -> None:
+    """Quantiles of residuals may come from the sample that is kept of it, sums never."""
+    monkeypatch.setattr(frame, "SAMPLE", 20_000)
+    monkeypatch.setattr(frame, "DIRECT", 500)
+    X, w = rng.standard_normal((20_000, 2)), rng.uniform(0.2, 3, 20_000)
+    y = X @ [1.0, 2.0] + rng.standard_t(3, 20_000) * (1 + np.abs(X[:, 0]))
+    pq.write_table(pa.table({"a": X[:, 0], "b": X[:, 1], "w": w, "y": y}), tmp_path / "t.parquet")
+    how: dict[str, Any] = {"loss": "absolute", "l2": l2, "errors": kind}
+    file = linnet.fit(tmp_path / "t.parquet", "y", features=["a", "b"], weight=weight, **how)
+    array = linnet.fit(X, y, weight=None if weight is None else w, **how)
+    assert file.weights == pytest.approx(array.weights, rel=1e-9)
+    assert [file.bias_std_error, *file.std_errors] == pytest.approx([array.bias_std_error, *array.std_errors], rel=0.1)
+
+
 def test_vertex_of_few_rows() -> None:
     """Interpolated rows are in the kernel; it is widened when it holds few others, and that is said."""
     data = sm.datasets.longley.load_pandas()
@@ -387,6 +424,24 @@ def test_ties() -> None:
         assert any("half of the residuals or more are equal" in note for note in got.notes)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["nid", "iid"])
+def test_ties_at_the_fit_count_but_for_as_many_as_there_are_weights(
+    rng: np.random.Generator, kind: str, weighted: bool
+) -> None:
+    """Whole numbers, of which a fourth lie on the plane."""
+    X = rng.integers(-3, 4, (200, 2)).astype(float)
+    y = X @ [1.0, -2.0] + 3 + np.round(1.5 * rng.standard_normal(200))
+    w = rng.uniform(0.5, 2, 200) if weighted else np.ones(200)
+    theta = np.array([3.0, 1.0, -2.0])
+    r = y - design(X) @ theta
+    assert 40 < np.count_nonzero(r == 0) < 80
+    got = assessed(X, y, theta, Absolute(), kind, weight=w if weighted else None)
+    expected = covariance_by_the_book(design(X), r, y, Absolute(), kind, w, np.zeros((3, 3)))
+    assert errors(got) == pytest.approx(np.sqrt(expected.diagonal()), rel=1e-9)
+    assert got.notes == ()
+
+
 @pytest.mark.parametrize(("loss", "kind"), [(Absolute(), "nid"), (Quantile(0.9), "iid")])
 def test_perfect_fit(loss: Loss, kind: str) -> None:
     x = np.arange(40.0)[:, None]
@@ -415,6 +470,19 @@ def test_nothing_within_delta(kind: str) -> None:
     got = assessed(x, x[:, 0] % 2 * 2 - 1, [0.0, 0.0], Huber(0.5), kind)
     assert got.uncertainty is None
     assert "add rows" in got.notes[0] or "within delta" in got.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["sandwich", "iid"])
+def test_a_table_of_a_dozen_rows_has_errors(rng: np.random.Generator, kind: str) -> None:
+    """Half of few rows within delta are enough, though they are not four for each weight."""
+    X = rng.standard_normal((12, 3))
+    y = X @ [1.0, -1.0, 0.5] + rng.standard_normal(12)
+    theta = np.linalg.lstsq(design(X), y, rcond=None)[0]
+    r = y - design(X) @ theta
+    delta = float(np.sort(np.abs(r))[7:9].mean())  # within which 8 lie
+    got = assessed(X, y, theta, Huber(delta), kind)
+    expected = covariance_by_the_book(design(X), r, y, Huber(delta), kind, np.ones(12), np.zeros((4, 4)))
+    assert errors(got) == pytest.approx(np.sqrt(expected.diagonal()), rel=1e-9)
 
 
 def test_no_degrees_of_freedom() -> None:
