@@ -52,6 +52,37 @@ def test_the_gap_bounds_what_is_left() -> None:
     assert bounded >= 2  # and near the minimum it is no idle bound
 
 
+@pytest.mark.parametrize("split", [60, 30])
+def test_the_gap_bounds_what_is_left_where_rows_lie_in_two_heaps(split: int) -> None:
+    """Nearly all of the slope hangs on rows far off, weights are very unlike, and sums come from two parts, or none."""
+    bounded = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        Z = np.column_stack([np.ones(60), rng.standard_normal((60, 2))])
+        y = Z @ [0.0, 1.0, 2.0] + 0.05 * rng.standard_normal(60)
+        y[:25] += 4
+        w = rng.choice([0.01, 1.0, 30.0], 60)
+        values, vectors = np.linalg.eigh(Z.T @ (w[:, None] * Z) / w.sum())
+        Z = Z @ vectors / np.sqrt(values)
+        parts = [Block(Z[rows], y[rows], w[rows]) for rows in np.split(np.argsort(w), [split])]
+
+        def look(plane: Floats, parts: list[Block] = parts, total: float = w.sum()) -> Piece:
+            one, *more = (piece_of(part, Coordinates.same(3), True, plane, 0.1, np.zeros((3, 3)))[0] for part in parts)
+            return sum(more, one).over(total)
+
+        lowest = look(np.zeros(3))
+        trial: Piece | None = lowest
+        while trial is not None:  # Newton's method; a step that leads too far is halved
+            lowest, trials = trial, (look(trial.plane + 0.5**k * trial.step.by) for k in range(30))
+            trial = next((each for each in trials if each.value < lowest.value * (1 - 1e-14)), None)
+        for spread in (1e-3, 0.01, 0.03, 0.1, 0.3, 1.0):
+            piece = look(lowest.plane + spread * rng.standard_normal(3))
+            left = piece.value - lowest.value * (1 + 1e-13)
+            assert piece.gap() >= left, (seed, spread)
+            bounded += piece.gap() < 3 * left
+    assert bounded >= 10  # it is no idle bound
+
+
 def test_a_piece_is_what_it_says(rng: np.random.Generator) -> None:
     """Its slopes against central differences of its value, by each of the ways that sums are taken."""
     X = rng.standard_normal((700, 4))
