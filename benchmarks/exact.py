@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk
 
 import linnet
-from linnet.fitting import Precisions
+from linnet.plan import Precisions
 from timing import Contender, begin, compare
 
 Matrix = NDArray[np.float64]

@@ -80,7 +80,7 @@ def measure(n: int, d: int, runs: int, slow: int) -> None:
 
         return Contender(name, kept, times)
 
-    def fitted(loss: Huber, errors: linnet.fitting.Errors) -> None:
+    def fitted(loss: Huber, errors: linnet.plan.Errors) -> None:
         linnet.fit(X, y, loss=loss, errors=errors, progress=False)
 
     least = floor(X, runs)

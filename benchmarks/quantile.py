@@ -44,7 +44,7 @@ def in_memory(rows: int, runs: int, rival_runs: int, *, scikit: bool) -> None:
     X, y = heavy_tailed(rows)
     reached: dict[str, float] = {}
 
-    def ours(errors: linnet.fitting.Errors) -> Callable[[], None]:
+    def ours(errors: linnet.plan.Errors) -> Callable[[], None]:
         def run() -> None:
             fit = linnet.fit(X, y, loss="absolute", errors=errors, progress=False)
             reached["linnet"] = objective(X, y, fit.weights, fit.bias)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import example
-from linnet import model_file
+from linnet import fit_record, model_file
 from linnet.block import InputError
 from linnet.dependencies import Dependencies
 from linnet.design import Design, Feature
@@ -177,7 +177,7 @@ def test_what_was_saved_comes_back_or_only_the_kind_expected(path: Path) -> None
 
 
 def test_every_field_has_a_reader() -> None:
-    assert set(model_file._READERS) == {field.name for field in dataclasses.fields(Fit)}
+    assert set(fit_record.READERS) == {field.name for field in dataclasses.fields(Fit)}
 
 
 def test_loaded_fit_predicts_and_prints_the_same(path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import linnet
 import nist
-from linnet.fitting import Precisions
+from linnet.plan import Precisions
 
 # What float64 input allows, less a tenth: the powers of x are themselves rounded (Filip above all).
 COEFFICIENTS = {

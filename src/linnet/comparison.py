@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
 from linnet.fits import Fits
-from linnet.fitting import fit_source, named_loss
+from linnet.fitting import fit_source
 from linnet.influence import DecidingRows, deciding_rows
 from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared
+from linnet.plan import named_loss
 from linnet.sources import open_source
 from linnet.text import listed
 

@@ -251,8 +251,8 @@ def loss(
     Raises:
         InputError: a parameter is out of its range, or is another loss's.
     """
-    from linnet.fitting import named_loss
     from linnet.losses import Huber, Quantile
+    from linnet.plan import named_loss
 
     owners = (("--delta", delta, "huber"), ("--k", k, "huber"), ("--scale", scale, "huber"))
     given = {
@@ -324,7 +324,7 @@ def solver(name: str, loss_name: str, settings: dict[str, Any]) -> str | Solver:
                 f"{typed} {'is a setting' if one else 'are settings'} of stochastic gradient descent: "
                 f"add --solver sgd, or leave {'it' if one else 'them'} out."
             )
-        from linnet.fitting import OPTIMAL
+        from linnet.plan import OPTIMAL
 
         if name not in ("auto", OPTIMAL[loss_name]):
             meant = " and ".join(each for each, solver in OPTIMAL.items() if solver == name)
