@@ -95,6 +95,7 @@ def test_degrees_of_freedom_of_a_fit_too_wide_for_moments(
     assert fit.residual_sd**2 * fit.df_residual == pytest.approx(w @ r**2, rel=1e-10)
     assert fit.r2 == pytest.approx(1 - (w @ r**2) / (w @ off**2), rel=1e-10)
     assert 1 - fit.adjusted_r2 == pytest.approx((1 - fit.r2) * (20 - intercept) / fit.df_residual, rel=1e-10)
+    assert any("3 features there are neither standard errors nor exact weights" in note for note in fit.notes)
 
 
 def test_a_run_of_sgd_over_rows_that_are_gone_has_no_errors() -> None:

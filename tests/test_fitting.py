@@ -311,11 +311,18 @@ def test_perfect_but_for_the_rounding_of_decimals(rng: np.random.Generator, deci
         ("absolute", "bootstrap"),
     ],
 )
-def test_a_perfect_fit_is_beyond_chance_by_any_errors(loss: str, errors: Any) -> None:
-    """Numbers that leave no rounding: each error is 0, and so is the chance of such a fit."""
+@pytest.mark.parametrize("rows", [9, 40])
+def test_a_perfect_fit_is_beyond_chance_by_any_errors(
+    rng: np.random.Generator, rows: int, loss: str, errors: Any
+) -> None:
+    """Each error is 0, and so is the chance of such a fit; residuals that are only rounding are none."""
     x = np.arange(-4.0, 5.0)
     fit = linnet.fit(x[:, None], 2 * x, loss=loss, errors=errors)
     assert (fit.std_errors.tolist(), fit.f_statistic, fit.f_p_value) == ([0.0], math.inf, 0.0)
+    X = rng.integers(-5, 6, (rows, 2)).astype(float)
+    fit = linnet.fit(X, X @ [3.0, 4.0] + 1.0, loss=loss, errors=errors)
+    assert fit.status is linnet.Status.PERFECT
+    assert (fit.std_errors.tolist(), fit.f_statistic, fit.f_p_value) == ([0.0, 0.0], math.inf, 0.0)
 
 
 def test_saturated(rng: np.random.Generator) -> None:

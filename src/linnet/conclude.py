@@ -19,7 +19,7 @@ from linnet.objective import Objective
 from linnet.solution import Solution
 from linnet.solvers.exact import Exact
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import CLOSE
+from linnet.solvers.survey import CLOSE, WIDEST
 from linnet.sources.source import Source
 from linnet.status import Status
 from linnet.text import plural
@@ -288,7 +288,12 @@ def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objecti
     if solution is None:
         if not isinstance(objective.loss, Squared | Absolute | Huber | Quantile):
             yield f'of {objective.loss.name} loss the bootstrap alone tells standard errors: errors="bootstrap"'
-        elif not isinstance(objective.loss, Squared):
+        elif isinstance(objective.loss, Squared):
+            yield (
+                f"with {len(names):,} features there are neither standard errors nor exact weights to compare with: "
+                f"both take Moments, which up to {WIDEST:,} have"
+            )
+        else:
             yield (
                 f"standard errors for {objective.loss.name} loss need more passes over these rows than a run of SGD, "
                 "and columns few enough for their Moments"

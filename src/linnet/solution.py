@@ -197,6 +197,8 @@ class Solution:
             score = weight * r * np.maximum(1.0 - leverage, LEAST_FREE) ** (-power / 2)
             z *= score[:, None]
             meat += z.T @ z
+        if self.residual == 0:  # residuals are rounding, which classical errors take for 0 too
+            meat[:] = 0.0
         if kind == "hc1":
             return self.sandwich(meat * (equations.n / self.df_residual), None, lone.directions), lone.notes(self, kind)
         return self.sandwich(meat, None, lone.directions), lone.notes(self, kind)

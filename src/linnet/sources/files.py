@@ -211,10 +211,14 @@ class FileTable(Table):
             self._types = dict(schema)
             return
         if sorted(names) != sorted(self.names):
-            other = sorted(set(names) ^ set(self.names)) or [n for n in names if names.count(n) != self.names.count(n)]
+            if other := sorted(set(names) ^ set(self.names)):
+                differ = f"{'is' if len(other) == 1 else 'are'} not in both"
+            else:
+                other = sorted({name for name in names if names.count(name) != self.names.count(name)})
+                differ = f"{'comes' if len(other) == 1 else 'come'} more often in one of them"
             raise InputError(
-                f"{file!r} does not have the same columns as {self.files[0]!r}: {listed(other)} "
-                f"{'is' if len(other) == 1 else 'are'} not in both. Files read together must agree in their columns."
+                f"{file!r} does not have the same columns as {self.files[0]!r}: {listed(other)} {differ}. Files read "
+                "together must agree in their columns."
             )
         for name, column_type in schema:
             common = common_type(self._types[name], column_type)
