@@ -138,3 +138,17 @@ def test_whether_stdout_holds_unicode(monkeypatch: pytest.MonkeyPatch, encoding:
     with io.StringIO() as stand_in:
         monkeypatch.setattr(sys, "stdout", stand_in)
         assert not console.holds_unicode()
+
+
+def test_options_are_as_long_as_what_they_stand_for() -> None:
+    """A table that was broken into lines of 80 columns stays within them."""
+    for said in (
+        'errors="bootstrap"',
+        'missing="drop"',
+        'precision="exact"',
+        "loss=Quantile([0.1, 0.9])",
+    ):
+        typed = console.typed(f"ask for {said}, say")
+        assert typed.startswith("ask for --")
+        assert len(typed) <= len(f"ask for {said}, say")
+    assert console.typed("`a` is “errors”, and 'errors=\"x\"' a name") == "`a` is “errors”, and 'errors=\"x\"' a name"

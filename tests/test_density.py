@@ -90,3 +90,13 @@ def test_errors_without_a_note_reject_a_true_0_about_as_often_as_they_say() -> N
     assert np.mean([fit.p_values[1] < 0.05 for fit in fits]) < 0.05 + 0.06
     inside = [low <= norm.ppf(0.055) <= high for low, high in (fit.interval()[0] for fit in fits)]
     assert np.mean(inside) > 0.95 - 0.06
+
+
+@pytest.mark.parametrize("n", [10, 30, 50, 100, 1000])
+@pytest.mark.parametrize("q", [0.1, 0.2, 0.3, 0.4])
+def test_a_quantile_and_its_mirror_image_are_judged_alike(n: int, q: float) -> None:
+    """Though 1 - 0.9 is less than 0.1 in floating point."""
+    for weights in {round(n * q), max(round(n * q / 5), 1)}:
+        below, above = (rows_beyond(n, None, each, weights) for each in (q, 1 - q))
+        assert below[0] == above[0]
+        assert len(below[1]) == len(above[1])

@@ -88,7 +88,7 @@ def test_the_weight_that_is_farthest_off_is_named_with_its_distance(column: int)
     fit = linnet.fit(X, y, solver=SGD(lr=1e-12, epochs=1, start=tuple(start)))
     assert fit.status is Status.STOPPED
     named = ["the intercept", "`x1`", "`x2`", "`x3`"][column]
-    assert fit.notes == (f"{named} is 7.3 standard errors from its exact value",)
+    assert fit.notes == (f"{named} is 7.3 classical standard errors from its exact value",)
 
 
 def test_a_weight_without_standard_error_is_named_with_its_distance() -> None:

@@ -322,6 +322,21 @@ def test_a_file_that_changes_between_passes(tmp_path: Path, form: str) -> None:
         gathered(source)
 
 
+def test_a_file_system_that_makes_up_inodes_is_no_reason_to_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat, path = Path.stat, tmp_path / "t.csv"
+    FORMATS["csv"][1](TABLE, path)
+    asked = iter(range(1, 10**6))
+
+    def another(self: Path, **how: Any) -> os.stat_result:
+        found = stat(self, **how)
+        return os.stat_result((found[0], next(asked), *found[2:]), {"st_mtime_ns": found.st_mtime_ns})
+
+    monkeypatch.setattr(Path, "stat", another)
+    np.testing.assert_array_equal(gathered(open_source(path, "y"))[0], X)
+
+
 def test_a_file_that_changes_before_the_first_pass_or_within_one(tmp_path: Path) -> None:
     for k in range(3):
         csv.write_csv(TABLE, tmp_path / f"{k}.csv")
@@ -523,6 +538,30 @@ def test_files_must_agree_in_how_often_a_column_comes(tmp_path: Path, headers: t
         match=r"'.*b.csv' does not have the same columns as '.*a.csv': 'u' (and 'v' )?comes? more often in one",
     ):
         open_source(tmp_path, "y", features=["x"])
+
+
+@pytest.mark.parametrize(
+    "values", ["05.01.2020,06.01.2020,7.2.2021", "2020/01/05,2020/1/6,2021/12/31", "05/01/20,06/01/20,"]
+)
+def test_dates_that_are_written_otherwise_are_dates_too(tmp_path: Path, values: str) -> None:
+    write(tmp_path / "t.csv", "x,y\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values.split(","))))
+    with pytest.raises(InputError, match=r"Column 'x' holds dates, such as '.*': convert them to a number first"):
+        open_source(tmp_path / "t.csv", "y")
+
+
+@pytest.mark.parametrize("values", ["1.2.4,1.2.5,1.3.0", "10.0.0.2,10.0.0.3,10.0.0.2", "114 55,114 56,114 55"])
+def test_numbers_in_several_parts_are_names(tmp_path: Path, values: str) -> None:
+    write(tmp_path / "t.csv", "x,y\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values.split(","))))
+    assert all(name.startswith("x[") for name in open_source(tmp_path / "t.csv", "y").design.names)
+
+
+@pytest.mark.parametrize(
+    "value", ["1,234", "1.234.567,8", "12,34,567.5", "1 234 567", "1,5", "(1'234.50)", "3 %", "−1.5"]
+)
+def test_numbers_that_only_people_read_are_refused(tmp_path: Path, value: str) -> None:
+    write(tmp_path / "t.csv", f'x,y\n"{value}",1\n"{value}",2\n')
+    with pytest.raises(InputError, match=r"holds .* in row 1 .*write such values as digits with a decimal point"):
+        open_source(tmp_path / "t.csv", "y")
 
 
 def test_files_must_agree_in_types(tmp_path: Path) -> None:

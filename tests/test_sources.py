@@ -299,6 +299,15 @@ def test_categories_of_numbers_are_spelled_out() -> None:
     assert predicted(pd.DataFrame({"k": [2, 10]}), source.design).tolist() == [[0], [1]]
 
 
+def test_intervals_that_pandas_cuts_are_categories_in_their_order() -> None:
+    x = np.arange(30.0)
+    frame = pd.DataFrame({"k": pd.cut(x, [-1, 9, 19, 30]), "y": x})
+    source = open_source(frame, "y")
+    assert source.design.names == ("k[(9, 19]]", "k[(19, 30]]")
+    assert gathered(source)[0].sum(axis=0).tolist() == [10, 10]
+    assert predicted(frame[25:26], source.design).tolist() == [[0, 1]]
+
+
 def test_sparse_columns_of_pandas() -> None:
     frame = CATEGORIES[["size", "y"]].assign(s=pd.arrays.SparseArray([0.0, 0, 3, np.nan], fill_value=0))
     assert gathered(open_source(frame, "y", missing="drop"))[0].tolist() == [[1, 0], [2, 0], [3, 3]]

@@ -24,6 +24,7 @@ from linnet.console import (
     holds_unicode,
     remark,
     say,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -362,7 +363,7 @@ def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> No
     if as_json:
         say(json.dumps(result.to_dict(level), ensure_ascii=not holds_unicode(), allow_nan=False))
     else:
-        say(render(result, level) if isinstance(result, Fit) else str(result))
+        say(typed(render(result, level) if isinstance(result, Fit) else str(result)))
 
 
 def _columns(fits: Fits) -> list[str]:

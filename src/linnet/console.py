@@ -89,9 +89,13 @@ def complain(text: str) -> int:
 
     A remedy such as missing="drop" is spelled as it is typed here; what stands in quotes is a name, and stays.
     """
-    typed = _SPOKEN.sub(_typed, " ".join(filter(None, map(str.strip, text.splitlines()))))
-    remark(f"linnet: {typed}", quiet=False)
+    remark(f"linnet: {typed(' '.join(filter(None, map(str.strip, text.splitlines()))))}", quiet=False)
     return BAD_INPUT
+
+
+def typed(text: str) -> str:
+    """A text with the settings that it names spelled as options, which are no longer; see `complain`."""
+    return _SPOKEN.sub(_typed, text)
 
 
 def _typed(found: re.Match[str]) -> str:

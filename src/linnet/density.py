@@ -45,12 +45,13 @@ def rows_beyond(n: int, w: Float64s | None, q: float, weights: int) -> tuple[boo
         weights: how many were fitted, with the bias.
     """
     worth = n if w is None else n * float(w.mean()) ** 2 / float((w * w).mean())
-    beyond = worth * min(q, 1.0 - q)
+    beyond = worth * min(q, 1.0 - q) * (1.0 + 1e-9)  # 1 - 0.9 is less than 0.1
     if beyond >= FEW * weights:
         return True, ()
     side = "on either side of the median" if q == 0.5 else f"{'below' if q < 0.5 else 'above'} the {q:g} quantile"
     fitted = f"{weights:,} weights" if weights > 1 else "one weight"
-    few = f"only about {beyond:.2g} rows lie {side}, for {fitted}"
+    count = f"only about {beyond:.2g} rows lie" if beyond >= 2 else f"about {beyond:.1g} of a row lies"
+    few = f"{count} {side}, for {fitted}"
     remedy = "add rows or drop features" if q == 0.5 else "add rows, drop features, or take one nearer to the middle"
     if beyond < NONE * weights:
         return False, (f"{few}: too few to tell standard errors from; {remedy}",)

@@ -186,7 +186,7 @@ def _distance(survey: Survey, names: tuple[str, ...], u: Float64s) -> str:
     if not far[worst] > 1:
         return ""
     sd = survey.sd[worst]
-    distance = f"{away[worst] / sd:.2g} standard errors" if sd > 0 else f"{away[worst]:.2g}"
+    distance = f"{away[worst] / sd:.2g} classical standard errors" if sd > 0 else f"{away[worst]:.2g}"
     return f"{names[worst]} is {distance} from its exact value"
 
 

@@ -138,9 +138,12 @@ _State = tuple[int, int, int]
 
 
 def _state(file: str) -> _State:
-    """What tells whether a file is still the same: its size in bytes, the time of its last change, its inode."""
-    found = Path(file).stat()
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    """What tells whether a file is still the same: its size in bytes, the time of its last change, its inode.
+
+    Some file systems make up an inode each time that they are asked, which then tells nothing: 0.
+    """
+    found, again = (Path(file).stat() for _ in range(2))
+    return found.st_size, found.st_mtime_ns, found.st_ino if found.st_ino == again.st_ino else 0
 
 
 class FileTable(Table):

@@ -255,9 +255,11 @@ def _arrow(values: Any, name: str) -> Column:
     import pyarrow as pa
 
     try:
-        kind = getattr(values, "dtype", None)
+        kind: Any = getattr(values, "dtype", None)
         if _is_a(values, "polars.Series"):
             values = values.to_arrow()
+        elif _is_a(kind, "pandas.CategoricalDtype") and _is_a(kind.categories.dtype, "pandas.IntervalDtype"):
+            values = values.cat.rename_categories(str)  # what pandas.cut makes
         elif _is_a(kind, "pandas.SparseDtype"):
             values = np.asarray(values)
         array = pa.array(values, from_pandas=True)

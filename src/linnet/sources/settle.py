@@ -23,8 +23,9 @@ _SIGN = r"[+\-\x{2212}\x{2013}]"
 # A text that a person would read as a number, among them those that need a change before a computer does (1,234.5).
 LIKE_A_NUMBER = (
     rf"^{_SPACE}*\(?{_SIGN}?{_SPACE}*({_CURRENCY}{_SPACE}*{_SIGN}?)?"
-    rf"\.?\d+(([.,'\x{{2019}}]|{_SPACE})\d+)*\.?([eE]{_SIGN}?\d+)?{_SPACE}*(%|{_CURRENCY})?\)?{_SPACE}*$"
+    rf"\.?\d+((([.,'\x{{2019}}]|{_SPACE})\d{{3}})*|(,\d\d)+,\d{{3}})([.,]\d+)?\.?([eE]{_SIGN}?\d+)?{_SPACE}*(%|{_CURRENCY})?\)?{_SPACE}*$"
 )
+DATE = r"^\s*(\d{4}[./-]\d\d?[./-]\d\d?|\d\d?[./-]\d\d?[./-](\d{4}|\d\d))\s*$"
 NUMBER = r"^\s*-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 WITHOUT_NAME = re.compile(r"|Unnamed: \d+")  # what pandas writes for its index, and what it reads that back as
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas stores its index in Arrow and Parquet
@@ -232,16 +233,22 @@ def _refuse_many_levels(table: Table, column: str, levels: set[str]) -> None:
 
 
 def _refuse_almost_numbers(table: Table, column: str) -> None:
-    """Say which value keeps a column of a text file from being numbers, when most of its first rows are."""
+    """Say which value keeps a column of a text file from being numbers, when most of its first rows are; or dates."""
     import pyarrow.compute as pc
 
     judged = False
     for piece in table.pieces({column: "text"}, 65536):
         texts = piece.columns.column(column)
         if not judged:
-            alike = pc.match_substring_regex(texts.drop_null(), LIKE_A_NUMBER).to_pylist()
-            if not alike:
+            known = texts.drop_null()
+            if not len(known):
                 continue
+            dates, alike = (pc.match_substring_regex(known, which).to_pylist() for which in (DATE, LIKE_A_NUMBER))
+            if dates.count(True) > 0.5 * len(dates):
+                raise InputError(
+                    f"Column {column!r} holds dates, such as {known[0].as_py()!r}: convert them to a number first, "
+                    "such as days since a date, or fit without them (features=…)."
+                )
             if alike.count(True) < 0.5 * len(alike):
                 return
             judged = True
