@@ -325,6 +325,17 @@ def test_a_perfect_fit_is_beyond_chance_by_any_errors(
     assert (fit.std_errors.tolist(), fit.f_statistic, fit.f_p_value) == ([0.0, 0.0], math.inf, 0.0)
 
 
+def test_a_perfect_fit_has_no_p_values() -> None:
+    """An intercept of 0 that rounding left at 4e-32 was significant."""
+    x = np.arange(8.0)
+    fit = linnet.fit(x[:, None], 2 * x)
+    assert fit.status is linnet.Status.PERFECT
+    assert np.isnan(fit.t_values).all()
+    assert np.isnan(fit.p_values).all()
+    assert fit.f_p_value == 0.0
+    assert "<0.001" not in str(fit).partition("F ")[0]
+
+
 def test_saturated(rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
     fit = linnet.fit(X, y)

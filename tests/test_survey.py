@@ -240,3 +240,12 @@ def test_weights_that_cannot_be_told_apart_must_rest_too(loss: str) -> None:
     assert whole.status is Status.STEADY
     assert whole.objective == pytest.approx(best.objective, rel=1e-3)
     assert not any("intercept" in note and "standard errors" in note for note in whole.notes)
+
+
+def test_where_little_is_left_unexplained_an_automatic_rate_is_small() -> None:
+    """A bounded slope must lead as far as the target spreads, 3,000 residuals far, but not jump as far at the end."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100_000, 1))
+    y = 3000 * X[:, 0] + 3 + rng.standard_normal(100_000)
+    fit = linnet.fit(X, y, loss=linnet.Quantile(0.9), solver=linnet.SGD(epochs=30))
+    assert np.abs(fit.distance).max() < 20

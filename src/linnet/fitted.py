@@ -171,9 +171,10 @@ class Fit:
 
     @property
     def t_values(self) -> Float64s:
-        """[bias, weights] over their standard errors, shape (d+1,); NaN where not available."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(self.coefficients / np.r_[self.bias_std_error, self.std_errors])
+        """[bias, weights] over their standard errors, shape (d+1,); NaN where not available, or where that is 0."""
+        t, errors = self.coefficients, np.r_[self.bias_std_error, self.std_errors]
+        with np.errstate(over="ignore"):
+            return np.asarray(np.divide(t, errors, out=np.full_like(t, np.nan), where=errors > 0))
 
     @property
     def p_values(self) -> Float64s:

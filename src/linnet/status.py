@@ -26,7 +26,7 @@ class Status(Enum):
 
     NOT_UNIQUE = (
         "solved, but not uniquely: other weights fit these rows exactly as well, and these are one corner of them. "
-        "Standard errors do not tell that ambiguity; more rows, or a little l2, settle it"
+        "Standard errors do not tell that ambiguity; a little l2 settles it"
     )
     UNFINISHED = (
         "not solved to the end: what more could be gained is small, but above the tolerance; the gap below is its "
@@ -45,12 +45,12 @@ class Status(Enum):
     )
     STEADY = (
         "learned: the weights have come to rest. They moved by less than 5 % of a least-squares standard error over "
-        "the latter half of the epochs. Where the optimum could be found, the distance from it is in the table"
+        "the latter half of the epochs"
     )
     RAN = "learned: all epochs were run, as asked"
     STOPPED = (
-        "learned, but the epochs ran out before the tolerance was met. Allow more of them (epochs=), or use the exact "
-        "solver where there is one"
+        "learned, but the epochs ran out before the tolerance was met. Allow more of them (epochs=), or use "
+        'solver="auto", which finds the optimum of squared, absolute, Huber and quantile loss'
     )
     DIVERGED = (
         "diverged: the learning rate is too large, and the weights are the last ones before the loss exploded. "

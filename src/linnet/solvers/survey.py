@@ -218,7 +218,11 @@ class Survey:
         rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, TINY)
         assert self.objective.loss.bend is not None
         _, steepness, limit = self.objective.loss.bend
-        return rate if math.isinf(limit) else rate * max(1.0 / steepness, self.spread(sample) / limit)
+        if math.isinf(limit):
+            return rate
+        # slopes that are bounded must yet lead as far as the target spreads, within an epoch or a hundred steps
+        pace = max(self.spread(sample), min(0.01, 4.0 * batch_size / self.n) * float(self.scale[-1]))
+        return rate * max(1.0 / steepness, pace / limit)
 
     def _fourth(self, sample: Block, unit: float) -> float:
         """Σ w²·‖z‖⁴ / Σ w·‖z‖² over a sample, in standardised units, with row weights of mean 1."""
@@ -235,9 +239,9 @@ class Survey:
     def spread(self, sample: Block) -> float:
         """How far residuals spread, whatever a few outliers do: their median distance from their median, as if normal.
 
-        At least a hundredth of the target's own spread, and above 0: it sets the pace of a run.
+        Always above 0, where residuals are rounding too.
         """
-        least = 0.01 * self.scale[-1] or 1.0
+        least = self.rounding * self.scale[-1] or 1.0
         if self.solution is None:
             return float(self.scale[-1] or 1.0)
         r = residual(sample, self.solution.weights, self.solution.bias)
