@@ -10,7 +10,11 @@ from decimal import Decimal
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from linnet.atomic import Paths, replacing
+from linnet.block import Float64s
 from linnet.text import printable, shorten, wrap
 
 if TYPE_CHECKING:
@@ -68,6 +72,65 @@ def title(axes: Axes, text: str) -> None:
 def caption(figure: Figure, lines: Sequence[str]) -> None:
     """What a reader must know beside the axes, below them; a long line is broken."""
     figure.supxlabel("\n".join(piece for line in lines for piece in wrap(line, width=96)), fontsize=9, color=INK)
+
+
+def shade(axes: Axes, x: Float64s, low: Float64s, high: Float64s, label: str = "") -> bool:
+    """Shade between two lines where both are finite, as an upright bar where they are at a single x; whether anywhere.
+
+    Args:
+        axes: where to draw.
+        x: (n,), ascending.
+        low: (n,).
+        high: (n,).
+        label: of the area, in a legend.
+    """
+    known = np.isfinite(low) & np.isfinite(high)
+    beside = np.r_[False, known, False]
+    alone = known & ~beside[:-2] & ~beside[2:]
+    if (known & ~alone).any():
+        axes.fill_between(x, low, high, where=known, color=BLUE, alpha=0.2, linewidth=0, label=label)
+        label = ""  # once is enough
+    if alone.any():
+        axes.vlines(x[alone], low[alone], high[alone], color=BLUE, alpha=0.4, linewidth=4, label=label)
+    return bool(known.any())
+
+
+def marks(
+    axes: Axes,
+    x: Float64s,
+    y: Float64s,
+    identified: NDArray[np.bool_],
+    told: NDArray[np.bool_],
+    colour: str,
+    size: float,
+    label: str = "",
+) -> list[str]:
+    """Mark weights; one without an interval looks other than one whose interval is short.
+
+    Args:
+        axes: where to draw.
+        x: (n,), where the marks stand, across;
+        y: (n,), and up.
+        identified: (n,), whether each weight can be told from the others.
+        told: (n,), whether its standard error can be told, where there are any.
+        colour: of the marks.
+        size: of the marks, in points.
+        label: of the weights, in a legend.
+
+    Returns:
+        What a caption must say of those that are hollow.
+    """
+    sure = identified & told
+    axes.plot(x[sure], y[sure], "o", color=colour, markersize=size, label=label)
+    said = []
+    for here, marker, meaning in (
+        (~identified, "o", "hollow circles: cannot be told from the others"),
+        (identified & ~told, "s", "hollow squares: the standard error cannot be told"),
+    ):
+        if here.any():
+            axes.plot(x[here], y[here], marker, markersize=size, markerfacecolor="white", markeredgecolor=colour)
+            said.append(meaning)
+    return said
 
 
 def tick(value: float) -> str:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.block import Float64s, InputError
-from linnet.canvas import BLUE, GREY, INK, ORANGE, PALE, SUFFIXES, blank, caption, finish, save, title
-from linnet.fits_figure import fan, quantile_process, weights_by_loss
+from linnet.canvas import BLUE, GREY, INK, ORANGE, PALE, SUFFIXES, blank, caption, finish, save, shade, title
+from linnet.fits_figure import INTERVAL, LEVEL, UNITS, fan, quantile_process, standardised, weights_by_loss
 from linnet.loss_figure import loss_curve
 from linnet.path_figure import path
 from linnet.scatter import about, ground, points
-from linnet.text import number, shorten
+from linnet.text import number, plural, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,16 +46,17 @@ __all__ = [
 ]
 
 BARS = 30  # weights that can still be read one by one
-LEVEL = 0.95
 
 
 def plot(fit: Fit, data: Any = None, target: Any = None) -> Figure:
     """Draw a Fit.
 
-    One feature: the fitted line with its 95 % confidence band; with data also the points, evenly thinned to at most
-    5,000; without, over two standard deviations on either side of the feature's mean. Several features: each weight
-    with its 95 % interval, in standard deviations of the target per standard deviation of the feature, so that they
-    compare; the largest 30. Beside what was learned, what is exact is marked where it is known.
+    One feature: the fitted line with its 95 % confidence band, where that is known; with data also the points, evenly
+    thinned to at most 5,000; without, over two standard deviations on either side of the feature's mean. Several
+    features: each weight with its 95 % interval, in standard deviations of the target per standard deviation of the
+    feature, so that they compare; the largest 30. A weight that cannot be told from others is a hollow circle, one
+    whose standard error cannot be told a hollow square. Beside what was learned, what is exact is marked where it is
+    known.
 
     Args:
         fit: the fit.
@@ -120,17 +121,18 @@ def learned_against_exact(fit: Fit) -> Figure:
     axes.set_xlabel("learned minus exact, in standard errors of each weight")
 
     said = [f"shaded: the tolerance, {100 * CLOSE:g} % of a standard error to either side"]
-    if order.size > shown.size:
-        said.append(f"{order.size - shown.size:,} more are nearer to exact than these, and not shown")
-    if known.size < distance.size:
-        said.append(f"{distance.size - known.size:,} have no standard error, and are not shown")
+    if nearer := order.size - shown.size:
+        said.append(f"{nearer:,} more {'is' if nearer == 1 else 'are'} nearer to exact than these, and not shown")
+    if unsure := distance.size - known.size:
+        without = "1 has no standard error, and is" if unsure == 1 else f"{unsure:,} have no standard error, and are"
+        said.append(f"{without} not shown")
     caption(figure, said)
     outside = int(far.sum())
     title(
         axes,
-        f"{outside:,} of {far.size:,} weights outside the tolerance"
+        f"{outside:,} of {far.size:,} {plural('weight', far.size)} outside the tolerance"
         if outside
-        else f"All {far.size:,} weights within the tolerance",
+        else f"{'All' if far.size > 1 else 'The'} {far.size:,} {plural('weight', far.size)} within the tolerance",
     )
     return finish(figure)
 
@@ -155,17 +157,19 @@ def _line(figure: Figure, fit: Fit, drawn: tuple[Float64s, Float64s] | None) -> 
     """The fit of one feature: points if there are any, line and band."""
     axes = figure.add_subplot()
     x = ground(axes, fit, drawn)
+    said = about(fit, drawn)
     if fit.uncertainty is None:
         value = fit.predict_rows(x[:, None])
     else:
         value, low, high = fit.predict_rows(x[:, None], LEVEL, "confidence").T
-        band = f"{LEVEL:.0%} confidence band".replace("%", " %")
-        axes.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label=band)
+        shade(axes, x, low, high, f"{INTERVAL} confidence band")
+        if not np.isfinite([low, high]).all():
+            said.append("no band where the standard error cannot be told")
     learned = fit.exact is not None
     axes.plot(x, value, color=BLUE, linewidth=2, label="learned" if learned else "fit")
     if fit.exact is not None:
         axes.plot(x, fit.exact[0] + fit.exact[1] * x, color=ORANGE, linewidth=1.5, linestyle=(0, (4, 3)), label="exact")
-    caption(figure, about(fit, drawn))
+    caption(figure, said)
     sign = "−" if fit.weights[0] < 0 else "+"
     slope = number(abs(float(fit.weights[0])), 4)
     start = f"{number(fit.bias, 4)} {sign} {slope}" if fit.intercept else number(float(fit.weights[0]), 4)
@@ -178,45 +182,29 @@ def _weights(figure: Figure, fit: Fit) -> None:
     """Standardised weights with intervals, the largest on top."""
     if not fit.names:
         raise InputError("This fit has no features, so there is nothing to draw.")
-    unit = fit.target_scale or 1.0  # divided by last: a feature of scale 1e300 has weights near 1e-300
-    weights = fit.weights * fit.scale / unit
-    low, high = (fit.interval(LEVEL)[1:] * fit.scale[:, None] / unit).T
-    order = np.argsort(-np.abs(weights), kind="stable")
+    order = np.argsort(-np.abs(fit.weights * fit.scale), kind="stable")
     shown = order[:BARS]
-    rows = np.arange(shown.size)
+    rows = np.arange(float(shown.size))
     figure.set_size_inches(7.0, 1.4 + 0.3 * max(shown.size, 3))
 
     axes = figure.add_subplot()
     axes.axvline(0, color=GREY, linewidth=1, zorder=0)
-    known = fit.identified[shown]
     if fit.exact is not None:
-        axes.plot(
-            (fit.exact[1:] * fit.scale / unit)[shown], rows, "|", color=ORANGE, markersize=15, markeredgewidth=2.5,
-            zorder=1,
-        )  # fmt: skip
-    error = np.nan_to_num(np.vstack([weights - low, high - weights])[:, shown])
-    axes.errorbar(
-        weights[shown][known], rows[known], xerr=error[:, known], fmt="o", color=BLUE, markersize=6, elinewidth=2,
-        capsize=0,
-    )  # fmt: skip
-    if not known.all():
-        axes.plot(
-            weights[shown][~known], rows[~known], "o", markersize=6, markerfacecolor="white", markeredgecolor=GREY,
-        )  # fmt: skip
+        exact = (fit.exact[1:] * fit.scale / (fit.target_scale or 1.0))[shown]
+        axes.plot(exact, rows, "|", color=ORANGE, markersize=15, markeredgewidth=2.5, zorder=1)
+    some, hollow = standardised(axes, fit, shown, rows, BLUE, 6, fit.uncertainty is not None)
     axes.set_yticks(rows, [shorten(fit.names[i], 32) for i in shown])
-    for label, sure in zip(axes.get_yticklabels(), known, strict=True):
+    for label, sure in zip(axes.get_yticklabels(), fit.identified[shown], strict=True):
         label.set_alpha(1.0 if sure else 0.6)
     axes.set_ylim(shown.size - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=PALE, linewidth=0.8)
     axes.set_axisbelow(True)
     title(axes, f"Weights for {shorten(fit.target, 48)}, standardised")
-    about = f", with {LEVEL:.0%} intervals".replace("%", " %") if fit.uncertainty is not None else ""
-    said = [f"standard deviations of the target per standard deviation of the feature{about}"]
+    said = [UNITS + (f", with {INTERVAL} intervals" if some else "")]
     if fit.exact is not None:
-        said.append("blue circles: learned; upright orange strokes: exact")
-    if not known.all():
-        said.append("hollow: cannot be told from the others")
-    if order.size > shown.size:
-        said.append(f"{order.size - shown.size:,} smaller weights not shown")
+        said.append("blue: learned; upright orange strokes: exact")
+    said += hollow
+    if left := order.size - shown.size:
+        said.append(f"{left:,} smaller {plural('weight', left)} not shown")
     caption(figure, said)

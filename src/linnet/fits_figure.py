@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.block import Float64s, InputError
-from linnet.canvas import BLUE, COLOURS, GREY, INK, PALE, blank, caption, finish, title
+from linnet.canvas import BLUE, COLOURS, GREY, INK, PALE, blank, caption, finish, marks, shade, title
 from linnet.scatter import about, ground, points
-from linnet.text import shorten
+from linnet.text import plural, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from linnet.fits import Fits
+    from linnet.fitted import Fit
 
 LEVEL = 0.95
 PANELS = 12  # weights that can be seen at once, each with an axis of its own
 BARS = 40  # weights with intervals that can be read one by one
 SPACING = 0.045  # least distance of two labels, as a share of the height of the axes
 INTERVAL = f"{LEVEL:.0%}".replace("%", " %")
+UNITS = "standard deviations of the target per standard deviation of the feature"
+Features = np.ndarray[Any, np.dtype[np.intp]]  # their numbers
 
 
 def fan(fits: Fits, data: Any = None, target: Any = None) -> Figure:
@@ -68,7 +71,8 @@ def quantile_process(fits: Fits) -> Figure:
 
     Where the quantiles differ only in level, every weight but the intercept is the same for all of them, a level line
     (R. Koenker and G. Bassett, "Robust tests for heteroscedasticity based on regression quantiles", Econometrica 50,
-    1982). At most 12 panels: those of the weights that are largest in standard deviations of their feature.
+    1982). At most 12 panels: those of the weights that are largest in standard deviations of their feature. A weight
+    that cannot be told from others is a hollow circle; one whose standard error cannot be told a hollow square.
 
     Args:
         fits: quantiles in ascending order, as `linnet.fit(..., loss=Quantile([0.1, 0.5, 0.9]))` gives.
@@ -91,14 +95,16 @@ def quantile_process(fits: Fits) -> Figure:
     weights = np.array([fit.coefficients for fit in fits])
     intervals = np.array([fit.interval(LEVEL) for fit in fits])
     names = ["intercept", *fits.names]
+    identified = np.array([[fit.bias_identified, *fit.identified] for fit in fits])
+    sure = any(fit.uncertainty is not None for fit in fits)
+    told = np.isfinite(intervals).all(axis=2) | (not sure)
+    some, hollow = False, list[str]()
     for place, j in enumerate(shown):
         axes = figure.add_subplot(down, across, place + 1)
         low, high = intervals[:, j].T
-        if q.size > 1:
-            axes.fill_between(q, low, high, color=BLUE, alpha=0.2, linewidth=0)
-        else:
-            axes.vlines(q, low, high, color=BLUE, alpha=0.4, linewidth=4)
-        axes.plot(q, weights[:, j], "o-", color=BLUE, linewidth=1.5, markersize=3.5)
+        some |= shade(axes, q, low, high)
+        axes.plot(q, weights[:, j], color=BLUE, linewidth=1.5)
+        hollow += marks(axes, q, weights[:, j], identified[:, j], told[:, j], BLUE, 3.5)
         ends = axes.get_ylim()
         axes.axhline(0, color=GREY, linewidth=1, zorder=0)
         if ends[0] > 0 or ends[1] < 0:  # a line at 0 that lies far off would flatten what is to be seen
@@ -110,11 +116,11 @@ def quantile_process(fits: Fits) -> Figure:
         axes.set_title(shorten(names[j], 22), loc="left", fontsize=9, color=INK)
     figure.suptitle(f"Weights for {shorten(fits.target, 40)}, by quantile", x=0.01, ha="left", fontsize=11, color=INK)
     said = [f"across: quantile; up: {shorten(fits.target, 30)} per unit of the feature"]
-    if any(fit.uncertainty is not None for fit in fits):
+    if some:
         said[0] += f"; shaded: {INTERVAL} intervals"
-    left = len(fits.names) + len(intercept) - len(shown)
-    if left:
-        said.append(f"{left:,} smaller weights not shown")
+    said += dict.fromkeys(hollow)
+    if left := len(fits.names) + len(intercept) - len(shown):
+        said.append(f"{left:,} smaller {plural('weight', left)} not shown")
     caption(figure, said)
     return finish(figure)
 
@@ -123,7 +129,8 @@ def weights_by_loss(fits: Fits) -> Figure:
     """Draw the weights of several fits side by side with their 95 % intervals, in standard deviations.
 
     They are standard deviations of the target per standard deviation of the feature, so that features compare. The
-    features whose weights are largest in any fit are shown, as many as make 40 bars.
+    features whose weights are largest in any fit are shown, as many as make 40 bars. A weight that cannot be told from
+    others is a hollow circle; one whose standard error cannot be told, though that of others can, a hollow square.
 
     Args:
         fits: fits with several losses, for instance.
@@ -135,27 +142,18 @@ def weights_by_loss(fits: Fits) -> Figure:
         raise InputError("These fits have no features, so there is nothing to draw.")
     order = _largest_first(fits)
     shown = order[: max(BARS // len(fits), 5)]
-    rows = np.arange(shown.size)
+    rows = np.arange(float(shown.size))
     figure = blank()
     figure.set_size_inches(7.0, 1.7 + (0.13 * len(fits) + 0.13) * max(shown.size, 2))
     axes = figure.add_subplot()
     axes.axvline(0, color=GREY, linewidth=1, zorder=0)
     shifts = np.linspace(-0.3, 0.3, len(fits)) if len(fits) > 1 else np.zeros(1)
-    hollow = False
+    sure = any(fit.uncertainty is not None for fit in fits)
+    some, hollow = False, list[str]()
     for i, (fit, label, shift) in enumerate(zip(fits, fits.labels, shifts, strict=True)):
         colour = COLOURS[i % len(COLOURS)]
-        unit = fit.target_scale or 1.0  # divided by last: a feature of scale 1e300 has weights near 1e-300
-        weights = (fit.weights * fit.scale / unit)[shown]
-        low, high = (fit.interval(LEVEL)[1:] * fit.scale[:, None] / unit)[shown].T
-        known = fit.identified[shown]
-        axes.hlines(rows + shift, low, high, color=colour, linewidth=2)
-        axes.plot(weights[known], (rows + shift)[known], "o", color=colour, markersize=4.5, label=shorten(label, 30))
-        if not known.all():
-            hollow = True
-            axes.plot(
-                weights[~known], (rows + shift)[~known], "o", markersize=4.5, markerfacecolor="white",
-                markeredgecolor=colour,
-            )  # fmt: skip
+        drawn, said = standardised(axes, fit, shown, rows + shift, colour, 4.5, sure, shorten(label, 30))
+        some, hollow = some or drawn, hollow + said
     axes.set_yticks(rows, [shorten(fits.names[j], 32) for j in shown])
     axes.set_ylim(shown.size - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -163,19 +161,47 @@ def weights_by_loss(fits: Fits) -> Figure:
     axes.set_axisbelow(True)
     title(axes, f"Weights for {shorten(fits.target, 48)}, standardised")
     figure.legend(loc="outside upper right", ncols=min(len(fits), 6), frameon=False, fontsize=9, labelcolor=INK)
-    sure = any(fit.uncertainty is not None for fit in fits)
-    said = ["standard deviations of the target per standard deviation of the feature"]
-    if sure:
-        said[0] += f", with {INTERVAL} intervals"
-    if hollow:
-        said.append("hollow: cannot be told from the others")
-    if order.size > shown.size:
-        said.append(f"{order.size - shown.size:,} smaller weights not shown")
+    said = [UNITS + (f", with {INTERVAL} intervals" if some else ""), *dict.fromkeys(hollow)]
+    if left := order.size - shown.size:
+        said.append(f"{left:,} smaller {plural('weight', left)} not shown")
     caption(figure, said)
     return finish(figure)
 
 
-def _largest_first(fits: Fits) -> np.ndarray[Any, np.dtype[np.intp]]:
+def standardised(
+    axes: Axes,
+    fit: Fit,
+    shown: Features,
+    rows: Float64s,
+    colour: str,
+    size: float,
+    sure: bool,
+    label: str = "",
+) -> tuple[bool, list[str]]:
+    """Draw weights with their intervals, in standard deviations of the target per standard deviation of the feature.
+
+    Args:
+        axes: where to draw.
+        fit: whose weights.
+        shown: (m,), of which features.
+        rows: (m,), how high each stands.
+        colour: of marks and intervals.
+        size: of the marks, in points.
+        sure: whether the figure has standard errors at all, so that a weight without one needs a word.
+        label: of the fit, in a legend.
+
+    Returns:
+        Whether an interval was drawn, and what a caption must say of hollow marks.
+    """
+    unit = fit.target_scale or 1.0  # divided by last: a feature of scale 1e300 has weights near 1e-300
+    weights = (fit.weights * fit.scale / unit)[shown]
+    low, high = (fit.interval(LEVEL)[1:] * fit.scale[:, None] / unit)[shown].T
+    told = np.isfinite(low) & np.isfinite(high)
+    axes.hlines(rows[told], low[told], high[told], color=colour, linewidth=2)
+    return bool(told.any()), marks(axes, weights, rows, fit.identified[shown], told | (not sure), colour, size, label)
+
+
+def _largest_first(fits: Fits) -> Features:
     """The features in descending order of their largest weight, in standard deviations of the feature."""
     with np.errstate(over="ignore"):
         size = np.array([np.abs(fit.weights) * fit.scale for fit in fits]).max(axis=0)
