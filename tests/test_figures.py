@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import FillBetweenPolyCollection, PathCollection
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection, PathCollection
 
 from helpers import axes_of, example, ols
 from linnet import figures
 from linnet.block import InputError
 from linnet.design import Design, Feature
 from linnet.fitted import Fit
+from linnet.inference import Uncertainty, Withheld
 from linnet.scatter import POINTS
 
 
@@ -109,16 +110,17 @@ def test_several_features_are_standardised_sorted_and_marked() -> None:
     order = np.argsort(-np.abs(standard))
     assert [label.get_text() for label in axes.get_yticklabels()] == [fit.names[i] for i in order]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the largest on top
-    bars: Any = axes.containers[0]
+    (dots,) = (a for a in axes.get_lines() if a.get_marker() == "o" and a.get_markerfacecolor() != "white")
     shown = [i for i in order if identified[i]]
-    np.testing.assert_allclose(np.asarray(bars.lines[0].get_xdata()), standard[shown])
-    (intervals,) = bars.lines[2]
+    np.testing.assert_allclose(np.asarray(dots.get_xdata()), standard[shown])
+    (intervals,) = (c for c in axes.collections if isinstance(c, LineCollection))
     drawn = np.array([segment[:, 0] for segment in intervals.get_segments()])
     factor = (fit.scale / fit.target_scale)[shown, None]
     np.testing.assert_allclose(drawn, fit.interval()[1:][shown] * factor)
     hollow = next(a for a in axes.get_lines() if a.get_markerfacecolor() == "white")
     np.testing.assert_allclose(np.asarray(hollow.get_xdata()), standard[[2]])
-    assert "hollow: cannot be told from the others" in figure.get_supxlabel()
+    assert "hollow circles: cannot be told from the others" in figure.get_supxlabel()
+    assert "square" not in figure.get_supxlabel()
 
 
 def test_thirty_weights_then_a_count() -> None:
@@ -231,7 +233,7 @@ def test_many_weights_and_some_without_a_standard_error() -> None:
     shown = distances(axes, "D") + distances(axes, "o")
     assert [name for name, _ in shown] == [f"x{j}" for j in range(39, 9, -1)]
     assert "10 more are nearer to exact" in figure.get_supxlabel()
-    assert "1 have no standard error" in figure.get_supxlabel()
+    assert "1 has no standard error, and is not shown" in figure.get_supxlabel()
     assert f"{int((far[:-1] > 0.05).sum())} of 40" in axes.get_title(loc="left")
 
 
@@ -266,3 +268,72 @@ def test_pyplot_is_never_loaded() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+def withheld(d: int, *which: int) -> Uncertainty:
+    """Standard errors of 0.1, those of some weights withheld, and of predictions that these move."""
+    told = np.ones(d + 2, np.bool_)
+    told[[2 + j for j in which]] = False
+    moves = np.zeros((len(which), d + 2))
+    moves[np.arange(len(which)), [2 + j for j in which]] = 1.0
+    return Uncertainty(np.full(d + 2, 0.1), np.eye(d + 2), Withheld(told, moves))
+
+
+def test_a_weight_whose_error_is_withheld_is_no_weight_with_a_short_interval() -> None:
+    fit = example(3, uncertainty=withheld(3, 1), exact=np.ones(4), settings={"lr": 0.1})
+    figure = figures.plot(fit)
+    axes = axes_of(figure)
+    standard = fit.weights * fit.scale / fit.target_scale
+    (square,) = (a for a in axes.get_lines() if a.get_marker() == "s")
+    assert square.get_markerfacecolor() == "white"
+    np.testing.assert_allclose(np.asarray(square.get_xdata()), standard[[1]])
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert [names[round(float(y))] for y in np.asarray(square.get_ydata())] == ["x2"]
+    (intervals,) = (c for c in axes.collections if isinstance(c, LineCollection))
+    assert sorted(names[round(s[0, 1])] for s in np.asarray(intervals.get_segments())) == ["x1", "x3"]
+    assert all(s[0, 0] < s[1, 0] for s in np.asarray(intervals.get_segments()))
+    assert "with 95 % intervals" in figure.get_supxlabel()
+    assert "hollow squares: the standard error cannot be told" in figure.get_supxlabel()
+    none = figures.plot(example(3, uncertainty=withheld(3, 0, 1, 2))).get_supxlabel()
+    assert "hollow squares" in none
+    assert "intervals" not in none
+    assert "hollow" not in figures.plot(example(3, uncertainty=None)).get_supxlabel()
+
+
+def legend(axes: Axes) -> list[str]:
+    found = axes.get_legend()
+    return [] if found is None else [text.get_text() for text in found.get_texts()]
+
+
+def test_a_band_is_named_only_where_some_of_it_is_known() -> None:
+    X, y = line()
+    told = figures.plot(ols(X, y, ("x",)))
+    assert legend(axes_of(told)) == ["95 % confidence band", "fit"]
+    assert "no band" not in told.get_supxlabel()
+    nowhere = figures.plot(ols(X, y, ("x",), uncertainty=withheld(1, 0)))
+    assert legend(axes_of(nowhere)) == ["fit"]
+    assert "no band where the standard error cannot be told" in nowhere.get_supxlabel()
+
+
+def test_a_band_that_is_known_of_one_level_is_a_bar_there(rng: np.random.Generator) -> None:
+    """The other level has one row, so that it has no error of its own."""
+    import pandas as pd
+
+    import linnet
+
+    fit = linnet.fit(pd.DataFrame({"team": ["a"] * 40 + ["b"], "y": rng.standard_normal(41)}), "y", errors="hc3")
+    figure = figures.plot(fit)
+    axes = axes_of(figure)
+    (bar,) = (c for c in axes.collections if isinstance(c, LineCollection))
+    ends = fit.predict_rows(np.array([[0.0]]), 0.95, "confidence")[0, 1:]
+    np.testing.assert_allclose(np.asarray(bar.get_segments()), [np.column_stack([[0.0, 0.0], ends])])
+    assert legend(axes) == ["95 % confidence band", "fit"]
+    assert "no band where" in figure.get_supxlabel()
+
+
+def test_captions_and_titles_count_one_as_one() -> None:
+    assert "1 smaller weight not shown" in figures.plot(example(31, n=200)).get_supxlabel()
+    far = exact_beside(np.linspace(0.001, 0.04, 31), 30)
+    assert "1 more is nearer to exact than these" in figures.learned_against_exact(far).get_supxlabel()
+    alone = figures.learned_against_exact(exact_beside([0.0, 0.01], 1, intercept=False))
+    assert axes_of(alone).get_title(loc="left") == "The 1 weight within the tolerance"

@@ -190,7 +190,8 @@ def test_weights_of_losses_side_by_side() -> None:
         scaled = fit.interval()[1:] * (fit.scale / fit.target_scale)[:, None]
         np.testing.assert_allclose(ends, scaled[known])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(fits.labels)
-    assert "hollow: cannot be told from the others" in figure.get_supxlabel()
+    assert "hollow circles: cannot be told from the others" in figure.get_supxlabel()
+    assert "square" not in figure.get_supxlabel()
 
 
 def test_forty_bars_then_a_count() -> None:
@@ -214,3 +215,54 @@ def test_weights_at_the_ends_of_float64_can_be_drawn() -> None:
     wild = losses(2, weights=np.array([1e300, 1e-300]), scale=np.array([1e-300, 1e300]))
     axes_of(figures.weights_by_loss(wild))
     axes_of(figures.fan(losses(1, weights=np.array([0.0]), bias=0.0, centre_value=0.0)))
+
+
+def test_weights_without_an_error_beside_others_that_have_one() -> None:
+    fits = losses()
+    bare = Fits((fits[0], replace(fits[1], uncertainty=None), fits[2]), fits.labels)
+    figure = figures.weights_by_loss(bare)
+    axes = axes_of(figure)
+    (squares,) = (line for line in axes.get_lines() if line.get_marker() == "s")
+    assert squares.get_markerfacecolor() == "white"
+    standard = fits[1].weights * fits[1].scale / fits[1].target_scale
+    np.testing.assert_allclose(np.sort(data(squares)[:, 0]), np.sort(standard))
+    assert "hollow squares: the standard error cannot be told" in figure.get_supxlabel()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(fits.labels)
+    none = figures.weights_by_loss(Fits(tuple(replace(fit, uncertainty=None) for fit in fits), fits.labels))
+    assert "hollow" not in none.get_supxlabel()
+    assert "intervals" not in none.get_supxlabel()
+
+
+@pytest.mark.parametrize(
+    ("unknown", "bars", "areas"),
+    [((0, 1, 3, 4), [2], []), ((1,), [0], [(2, 4)]), ((0, 4), [], [(1, 3)]), ((2,), [], [(0, 1), (3, 4)])],
+)
+def test_intervals_are_shaded_wherever_they_are_known(
+    unknown: tuple[int, ...], bars: list[int], areas: list[tuple[int, int]]
+) -> None:
+    known = quantiles(d=2)
+    fits = Fits(tuple(replace(f, uncertainty=None) if i in unknown else f for i, f in enumerate(known)), known.labels)
+    figure = figures.quantile_process(fits)
+    for j, axes in enumerate(panels(figure).values()):
+        upright = [np.asarray(c.get_segments()) for c in axes.collections if isinstance(c, LineCollection)]
+        expected = [[[Q[i], end] for end in fits[i].interval()[j]] for i in bars]
+        np.testing.assert_allclose(np.concatenate(upright) if upright else np.empty((0, 2, 2)), np.reshape(
+            expected, (len(bars), 2, 2)
+        ))  # fmt: skip
+        shaded = [c for c in axes.collections if isinstance(c, FillBetweenPolyCollection)]
+        spans = [np.asarray(path.vertices)[:, 0] for c in shaded for path in c.get_paths()]
+        assert [(span.min(), span.max()) for span in spans] == [(Q[a], Q[b]) for a, b in areas]
+        (squares,) = (line for line in axes.get_lines() if line.get_marker() == "s")
+        np.testing.assert_allclose(data(squares), [(Q[i], fits[i].coefficients[j]) for i in unknown])
+    assert "shaded: 95 % intervals" in figure.get_supxlabel()
+    assert "hollow squares: the standard error cannot be told" in figure.get_supxlabel()
+
+
+def test_a_quantile_process_marks_what_cannot_be_told_from_others() -> None:
+    figure = figures.quantile_process(quantiles(d=2, identified=np.array([True, False])))
+    hollow = [
+        sum(line.get_markerfacecolor() == "white" and line.get_marker() == "o" for line in axes.get_lines())
+        for axes in panels(figure).values()
+    ]
+    assert hollow == [0, 0, 1]
+    assert "hollow circles: cannot be told from the others" in figure.get_supxlabel()

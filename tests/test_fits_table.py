@@ -15,7 +15,7 @@ from helpers import example
 from linnet.block import InputError
 from linnet.fits import Fits
 from linnet.fits_table import render
-from linnet.inference import Uncertainty
+from linnet.inference import Uncertainty, Withheld
 from linnet.status import Status
 
 NAN = float("nan")
@@ -128,10 +128,6 @@ def test_what_is_not_available_is_left_out() -> None:
     assert "(" not in bare.split("──")[0]
     assert "gap" not in bare
     assert "nan" not in bare
-    unsure = quantiles(identified=np.array([True, False]))
-    lines = render(unsure).splitlines()
-    at = next(i for i, line in enumerate(lines) if line.startswith("sex"))
-    assert lines[at + 1] == ""
     origin = render(quantiles(intercept=False, bias=0.0))
     assert "intercept" not in origin.split("──")[1]
     assert "no intercept" in origin
@@ -205,3 +201,59 @@ def test_errors_are_named_only_where_there_are_some() -> None:
     assert line.split() == ["errors", "–", "nid"]
     bare = Fits(tuple(replace(fit, uncertainty=None) for fit in base), base.labels)
     assert "errors" not in render(bare)
+
+
+def weights_of(text: str) -> list[str]:
+    """The lines between both rules."""
+    return text.split("─\n")[1].splitlines()[:-1]
+
+
+def decimals(line: str) -> set[int]:
+    return {len(cell.partition(".")[2]) for cell in line.split()[1:]}
+
+
+def withheld(fits: Fits, *features: int) -> Fits:
+    """The errors of some weights are not told."""
+    assert fits[0].uncertainty is not None
+    told = np.ones(len(fits.names) + 2, np.bool_)
+    told[[2 + j for j in features]] = False
+    moves = np.zeros((1, told.size))
+    held = Uncertainty(fits[0].uncertainty.sd, fits[0].uncertainty.factor, Withheld(told, moves))
+    return Fits(tuple(replace(fit, uncertainty=held) for fit in fits), fits.labels)
+
+
+def test_an_error_that_is_withheld_is_a_dash_as_in_the_table_of_one_fit() -> None:
+    base = quantiles()
+    fits = Fits((withheld(base, 1).fits[0], replace(base.fits[1], uncertainty=None), base.fits[2]), base.labels)
+    lines = weights_of(render(fits))
+    assert lines[-1].split() == ["–", "(0.0353)"]
+    assert lines[-1].index("–") == lines[-2].index("1.6089") + 5  # below its last digit, and nothing at 0.5
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_where_no_error_is_known_those_of_other_weights_tell_decimals(scale: float) -> None:
+    """All errors are alike, in standard deviations of their columns: as if this one were known."""
+    base = quantiles()
+    spread = np.array([2.0, scale])
+    sd = Uncertainty(np.r_[0.2, 0.2, 0.2 / spread], np.eye(4))
+    known = quantiles(uncertainty=sd, scale=spread, weights=np.array([1.5, 0.7 / scale]))
+    want, lines = weights_of(render(known)), weights_of(render(withheld(known, 1)))
+    assert [line.split() for line in lines[:-1]] == [line.split() for line in want[:-1]]
+    assert lines[-1].split() == ["–"] * 3
+    unknown = replace(base[0], identified=np.array([True, False]))
+    assert weights_of(render(Fits((unknown,), ("a",))))[-1].split() == ["–"]
+
+
+def test_where_no_error_is_known_at_all_there_is_no_line_for_them() -> None:
+    weights: dict[str, Any] = {"weights": np.array([1.06, -0.21724]), "bias": 1234.5678901}
+    held = quantiles(**weights, identified=np.zeros(2, np.bool_), bias_identified=False)
+    for fits in (held, quantiles(**weights, uncertainty=None)):
+        lines = weights_of(render(fits))
+        assert [line.split()[0] for line in lines] == ["intercept", "bill_depth_mm", "sex[male]"]
+        assert all(len(decimals(line)) == 1 for line in lines)
+        assert lines[0].split()[1:] == ["1234.6"] * 3
+        assert len({len(line) for line in lines}) == 1
+    uneven = tuple(replace(held[0], weights=np.array([w, 0.0])) for w in (1.06, -0.21724, -0.0097908))
+    lines = weights_of(render(Fits(uneven, ("a", "b", "c"))))
+    assert lines[1].split()[1:] == ["1.060000", "-0.217240", "-0.009791"]
+    assert lines[2].split()[1:] == ["0", "0", "0"]

@@ -389,6 +389,7 @@ def test_to_dict_is_json_and_complete() -> None:
     assert record["weights"][1] == {
         "name": "x1",
         "weight": fit.weights[0],
+        "identified": True,
         "std_error": fit.std_errors[0],
         "low": fit.interval(0.9)[1, 0],
         "high": fit.interval(0.9)[1, 1],
@@ -398,6 +399,8 @@ def test_to_dict_is_json_and_complete() -> None:
         "distance": None,
     }
     assert record["weights"][2]["std_error"] is None
+    assert [w["identified"] for w in record["weights"]] == [True, True, False]
+    assert record["dependencies"] is None
     assert record["condition"] is None
     assert record["f_statistic"] is None
     assert (record["status"], record["converged"]) == ("SOLVED", True)
@@ -414,3 +417,25 @@ def test_to_dict_of_what_was_learned() -> None:
     assert [w["distance"] for w in record["weights"]] == [*fit.distance[:2], None]
     assert record["settings"] == SETTINGS
     assert record["history"] == [{"epoch": 1.0, "loss": None}]
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_to_dict_tells_dependencies_by_names(rng: np.random.Generator, intercept: bool) -> None:
+    import pandas as pd
+
+    import linnet
+
+    a, b = rng.standard_normal((2, 50)) + 1e3
+    shift = 3.0 if intercept else 0.0
+    frame = pd.DataFrame({"a": a, "b": b, "c": 2 * a - b + shift, "d": b / 4, "y": rng.standard_normal(50)})
+    fit = linnet.fit(frame.assign(one=7.0) if intercept else frame, "y", intercept=intercept)
+    record = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
+    found = {one["name"]: (one["terms"], one["constant"]) for one in record["dependencies"]}
+    assert list(found) == (["c", "d", "one"] if intercept else ["c", "d"])
+    assert found["c"][0] == pytest.approx({"a": 2.0, "b": -1.0})
+    assert found["c"][1] == pytest.approx(shift, abs=1e-7)
+    assert found["d"] == (pytest.approx({"b": 0.25}), 0.0)
+    if intercept:
+        assert found["one"] == ({}, 7.0)
+    unsure = [w["name"] for w in record["weights"] if not w["identified"]]
+    assert set(unsure) == {"a", "b", "c", "d"} | ({"intercept", "one"} if intercept else set())

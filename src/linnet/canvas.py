@@ -87,8 +87,9 @@ def shade(axes: Axes, x: Float64s, low: Float64s, high: Float64s, label: str = "
     known = np.isfinite(low) & np.isfinite(high)
     beside = np.r_[False, known, False]
     alone = known & ~beside[:-2] & ~beside[2:]
-    if (known & ~alone).any():
-        axes.fill_between(x, low, high, where=known, color=BLUE, alpha=0.2, linewidth=0, label=label)
+    wide = known & ~alone
+    if wide.any():
+        axes.fill_between(x, low, high, where=wide, color=BLUE, alpha=0.2, linewidth=0, label=label)
         label = ""  # once is enough
     if alone.any():
         axes.vlines(x[alone], low[alone], high[alone], color=BLUE, alpha=0.4, linewidth=4, label=label)

@@ -104,7 +104,7 @@ class Fits:
 
     @property
     def std_errors(self) -> Float64s:
-        """Standard errors of the weights, shape (k, d); NaN where not identified or not available."""
+        """Standard errors of the weights, shape (k, d); NaN where not identified, not available or withheld."""
         return np.array([fit.std_errors for fit in self.fits])
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from linnet.table import ROWS, method, rows_used
@@ -15,6 +16,7 @@ from linnet.text import (
     error_to_place,
     last_place,
     number,
+    power_of,
     sentence,
     shorten,
     to_place,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from linnet.fits import Fits
+    from linnet.fitted import Fit
 
 LABEL, NAME = 12, 24  # cells that a label and a feature's name may take
 SHOWN = ROWS // 2  # weights, of two lines each
@@ -83,7 +86,7 @@ def _blocks(fits: Fits) -> Iterator[list[str]]:
 
     heads = [shorten(label, LABEL) for label in fits.labels]
     weights, facts = list(_weights(fits)), list(_facts(fits))
-    if any(fit.uncertainty is not None for fit in fits):  # a weight's last digit stands above that of (its error)
+    if _sure(fits):  # a weight's last digit stands above that of (its error)
         heads = [f"{head} " for head in heads]
         facts = [(name, [f"{cell} " for cell in cells]) for name, cells in facts]
     rows = [*weights, *facts]
@@ -105,27 +108,52 @@ def _blocks(fits: Fits) -> Iterator[list[str]]:
         yield [lines[0], rule, *lines[1 : 1 + len(weights)], rule, *below, *lines[1 + len(weights) :]]
 
 
+def _errors(fit: Fit) -> list[float]:
+    """Standard errors, the intercept's first; NaN where there is none."""
+    return [fit.bias_std_error if fit.intercept else math.nan, *fit.std_errors.tolist()]
+
+
+def _sure(fits: Fits) -> bool:
+    """Whether any weight has a standard error."""
+    return not all(math.isnan(error) for fit in fits for error in _errors(fit))
+
+
 def _weights(fits: Fits) -> Iterator[Row]:
-    """A row for each weight and, below it, one for its standard errors, in as many decimals as the smallest needs."""
+    """A row for each weight and, below it, one for its standard errors, in as many decimals as the smallest needs.
+
+    Where no fit has an error of that weight, a usual error stands in to tell decimals. A dash is an error that cannot
+    be told; a fit that has none at all has none there either.
+    """
     first = 0 if any(fit.intercept for fit in fits) else 1
-    sure = any(fit.uncertainty is not None for fit in fits)
-    columns = [
-        (fit.coefficients.tolist(), [fit.bias_std_error if fit.intercept else math.nan, *fit.std_errors.tolist()])
-        for fit in fits
-    ]
+    sure = _sure(fits)
+    columns = [(fit.coefficients.tolist(), _errors(fit), _usual_errors(fit)) for fit in fits]
     for j, name in list(enumerate(["intercept", *fits.names[:SHOWN]]))[first:]:
-        weights, errors = [weights[j] for weights, _ in columns], [errors[j] for _, errors in columns]
-        known = [error for error in errors if error > 0 and math.isfinite(error)]
-        if known:
-            size = max(map(abs, [*weights, *known]))
-            place = last_place(min(known), 3, size)
-            yield name, [to_place(weight, place, size) + " " * sure for weight in weights]
-            said = [error_to_place(error, place) for error in errors]
-        else:
-            yield name, [number(weight) + " " * sure for weight in weights]
-            said = [number(error) for error in errors]
+        weights, errors, usual = ([column[i][j] for column in columns] for i in range(3))
+        known = [error for error in errors if 0 < error < math.inf] or [e for e in usual if 0 < e < math.inf]
+        size = max(map(abs, [*weights, *known]))
+        place = last_place(min(known), 3, size) if known else _last_place_of(weights)
+        yield name, [to_place(weight, place, size) + " " * sure for weight in weights]
         if sure:
-            yield "", ["" if math.isnan(error) else f"({text})" for error, text in zip(errors, said, strict=True)]
+            unsaid = [f"{DASH} " if fit.uncertainty is not None and (j or fit.intercept) else "" for fit in fits]
+            said = [f"({error_to_place(error, place)})" for error in errors]
+            yield "", [b if math.isnan(error) else a for error, a, b in zip(errors, said, unsaid, strict=True)]
+
+
+def _usual_errors(fit: Fit) -> list[float]:
+    """About as large as an error of each weight would be, by those of the others; infinite or NaN where unknown.
+
+    In standard deviations of their columns most errors of one fit are alike.
+    """
+    scales = [1.0, *fit.scale.tolist()]  # the intercept's column has no spread, but is in units of the target too
+    known = [error * scale for error, scale in zip(_errors(fit), scales, strict=True) if 0 < error * scale < math.inf]
+    middle = median(known) if known else math.nan
+    return [middle / scale if scale > 0 else math.nan for scale in scales]
+
+
+def _last_place_of(weights: list[float]) -> int:
+    """Where nothing tells what is sure: the fifth digit of the smallest weight, or the seventh of the largest."""
+    powers = [power_of(weight) for weight in weights if 0 < abs(weight) < math.inf] or [0]
+    return max(min(powers) - 4, max(powers) - 6)
 
 
 def _facts(fits: Fits) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from linnet.dependencies import SHARE
 from linnet.text import (
     HELD,
     WIDTH,
@@ -27,6 +28,7 @@ from linnet.text import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from linnet.dependencies import Dependencies
     from linnet.fitted import Fit
 
 SHAPE = ("q", "k", "scale_by", "delta")  # settings that say what a loss is
@@ -59,9 +61,12 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         level: of the intervals, between 0 and 1.
 
     Returns:
-        The Fit's fields; under `weights` one record for each weight, the intercept first if there is one, with its
-        name, weight, std_error, low and high (the interval's ends), t and p, exact (the exact optimum that a learned
-        weight is judged by) and distance (from it, in standard errors).
+        The Fit's fields, apart from those that only predicting takes. Under `weights` one record for each weight, the
+        intercept first if there is one, with its name, weight, identified (whether it can be told from the others),
+        std_error, low and high (the interval's ends), t and p, exact (the exact optimum that a learned weight is judged
+        by) and distance (from it, in standard errors). Under `dependencies` one record for each column that others
+        reproduce in all rows used, with its name, terms (by the others' names, their coefficients) and constant, so
+        that the column is their sum; None where there is none, or where it is not known.
 
     Raises:
         InputError: `level` is not between 0 and 1.
@@ -70,6 +75,7 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
     columns = {
         "name": ("intercept", *fit.names),
         "weight": fit.coefficients.tolist(),
+        "identified": (fit.bias_identified, *fit.identified.tolist()),
         "std_error": (fit.bias_std_error, *fit.std_errors.tolist()),
         "low": interval[:, 0].tolist(),
         "high": interval[:, 1].tolist(),
@@ -97,6 +103,7 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "f_statistic": fit.f_statistic,
         "f_p_value": fit.f_p_value,
         "condition": fit.condition,
+        "dependencies": None if fit.dependencies is None else _dependencies(fit, fit.dependencies),
         "objective": fit.objective,
         "gap": fit.gap,
         "status": fit.status.name,
@@ -115,6 +122,20 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "covariance": fit.covariance.tolist(),
     }
     return dict(_plain(values))
+
+
+def _dependencies(fit: Fit, found: Dependencies) -> list[dict[str, Any]]:
+    """Each dependency by names, in the columns' own units and about 0 instead of the centre."""
+    records = []
+    for column, coefficients in zip(found.columns.tolist(), found.coefficients.T.tolist(), strict=True):
+        terms = {j: c for j, c in zip(found.others.tolist(), coefficients, strict=True) if c}
+        centres = [float(fit.centre[column]), *(-c * float(fit.centre[j]) for j, c in terms.items())]
+        constant = math.fsum(centres) if all(map(math.isfinite, centres)) else math.nan
+        if abs(constant) <= SHARE * (sum(map(abs, centres)) + float(fit.scale[column])):  # rounding
+            constant = 0.0
+        named = {fit.names[j]: c for j, c in terms.items()}
+        records.append({"name": fit.names[column], "terms": named, "constant": constant})
+    return records
 
 
 def _plain(value: Any) -> Any:
