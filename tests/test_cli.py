@@ -345,7 +345,27 @@ def test_several_quantiles_stand_side_by_side(run: Any, houses: Path, tmp_path: 
     assert header == ["prediction_0.1", "prediction_0.5", "prediction_0.9"]
     np.testing.assert_array_equal(np.array(rows, dtype=float), fits.predict(houses))
     assert run("predict", saved, houses).out == predicted.read_text()
-    refused(run("predict", saved, houses, "--interval", "0.9"), "--interval", "one fit")
+    refused(run("predict", saved, houses, "--interval", "0.9"), "--kind confidence")
+    how = ["predict", saved, houses, "--interval", "0.9", "--kind", "confidence"]
+    assert run(*how, "-o", predicted) == Outcome(0, "", "")
+    header, *rows = csv.reader(predicted.read_text().splitlines())
+    assert header == [f"{what}_{q}" for q in ("0.1", "0.5", "0.9") for what in ("prediction", "low", "high")]
+    expected = fits.predict(houses, 0.9, "confidence")
+    np.testing.assert_array_equal(np.array(rows, dtype=float).reshape(expected.shape), expected)
+    assert run(*how).out == predicted.read_text()
+
+
+def test_of_several_fits_one_without_standard_errors_is_named(run: Any, houses: Path, tmp_path: Path) -> None:
+    saved, predicted = tmp_path / "q.json", tmp_path / "p.csv"
+    how = ["fit", houses, "-t", "price", "--quantile", "0.5,0.999", "-f", "area", "--save", saved]
+    assert run(*how).status == 0
+    outcome = run("predict", saved, houses, "--interval", "0.9", "--kind", "confidence", "-o", predicted)
+    assert outcome.status == 0
+    assert outcome.err.startswith("Note: the fit '0.999' has no standard errors, and no interval is given: the notes")
+    header, *rows = csv.reader(predicted.read_text().splitlines())
+    assert header[3:] == ["prediction_0.999", "low_0.999", "high_0.999"]
+    missing = np.isnan(np.array(rows, dtype=float))
+    np.testing.assert_array_equal(missing, np.broadcast_to([0, 0, 0, 0, 1, 1], missing.shape))
 
 
 def test_one_quantile_of_one_feature_draws_its_fan(run: Any, houses: Path, tmp_path: Path) -> None:

@@ -248,7 +248,9 @@ def test_without_an_intercept_there_is_none_to_show() -> None:
         ({"exact": None, "settings": {}}, "solved exactly itself"),
         ({"exact": None, "settings": {"q": 0.5, "iterations": 9}}, "solved exactly itself"),
         ({"exact": None}, "not known for its loss"),
-        ({"uncertainty": None}, "no standard errors"),
+        ({"uncertainty": None}, "no standard errors to measure distances in: the notes of the fit say why"),
+        ({"uncertainty": None, "errors": "none"}, 'distances in: fit with errors other than "none"'),
+        ({"uncertainty": Uncertainty(np.zeros(5), np.eye(5))}, "those of this fit are 0"),
     ],
 )
 def test_a_fit_that_cannot_be_held_against_exact(changes: dict[str, Any], sentence: str) -> None:

@@ -127,6 +127,26 @@ def test_intervals_are_those_of_each_fit(rng: np.random.Generator) -> None:
         several.predict(X, interval=0.9)
 
 
+def test_a_fit_without_standard_errors_leaves_the_others_their_intervals(rng: np.random.Generator) -> None:
+    X = rng.standard_normal((7, 1))
+    fits = quantiles((1, 2, 3), (0.5, 1, 2))
+    mixed = Fits((fits[0], replace(fits[1], uncertainty=None), fits[2]), fits.labels)
+    with pytest.warns(UserWarning, match=r"the fit '0\.5' has no standard errors, and no interval is given: the notes"):
+        predicted = mixed.predict(X, 0.9, "confidence")
+    np.testing.assert_array_equal(predicted, mixed.predict_rows(X, 0.9, "confidence"))
+    np.testing.assert_array_equal(predicted[:, ::2], fits.predict(X, 0.9, "confidence")[:, ::2])
+    np.testing.assert_array_equal(predicted[:, :, 0], fits.predict(X))
+    assert np.isnan(predicted[:, 1, 1:]).all()
+    with pytest.raises(InputError, match="one new observation will lie is not told"):
+        Fits((line(1, 1), replace(fits[0], uncertainty=None)), ("a", "b")).predict(X, 0.9)
+    none = Fits(tuple(replace(fit, uncertainty=None, errors="none") for fit in fits), fits.labels)
+    with pytest.raises(InputError, match=r"None of these fits has standard errors.*: fit with errors other than"):
+        none.predict(X, 0.9, "confidence")
+    two = Fits((fits[0], none[1], none[2]), fits.labels)
+    with pytest.warns(UserWarning, match=r"the fits '0\.5' and '0\.9' have no standard errors"):
+        two.predict(X, 0.9, "confidence")
+
+
 def test_predictions_read_a_stream_once() -> None:
     fits = quantiles((1, 2, 3), (0.5, 1, 2))
     named = Fits(tuple(replace(fit, names=("x",), design=Design.numbers(["x"])) for fit in fits), fits.labels)

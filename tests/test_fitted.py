@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
 
 import linnet
 from helpers import example
+from linnet.block import InputError
 
 NAN = float("nan")
 
@@ -72,3 +74,23 @@ def test_a_fit_shares_its_weights_with_nobody() -> None:
     before = model.fit_.weights[0]
     model.coef_[0] = 99.0
     assert model.fit_.weights[0] == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "said"),
+    [
+        (6, {"loss": linnet.Quantile(0.1), "errors": "nid"}, "the notes of the fit say why"),
+        (99, {"loss": linnet.Huber(0.01)}, "the notes of the fit say why"),
+        (6, {"errors": "none"}, r'fit with errors other than "none"\.'),
+        (2, {}, r"fit with more rows than weights\."),
+        (2, {"errors": "none"}, r'fit with errors other than "none" and with more rows than weights\.'),
+    ],
+)
+def test_no_standard_errors_have_the_remedy_of_their_cause(rows: int, how: dict[str, Any], said: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((rows, 1))
+    fit = linnet.fit(X, X[:, 0] + rng.standard_normal(rows), **how)
+    assert np.isnan(fit.std_errors).all()
+    assert said.startswith("the notes") == any("standard errors from" in n and fit.df_residual > 0 for n in fit.notes)
+    with pytest.raises(InputError, match=f"no standard errors, so it can give no intervals: {said}"):
+        fit.predict(X, 0.9, "confidence")

@@ -78,6 +78,9 @@ def test_uncertainty_by_hand() -> None:
     assert np.isnan(uncertainty.covariance(np.array([True, True]), False)[0]).all()
     sd = uncertainty.prediction_sd(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, -1.0]]))
     assert sd == pytest.approx([1.0, np.sqrt(1 + 4), np.sqrt(1 + 4 + 16 - 2 * 4)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        beyond = uncertainty.prediction_sd(np.array([[1.7e308, -1.7e308], [0.0, 0.0], [np.nan, 0.0]]))
+    np.testing.assert_array_equal(beyond, [np.inf, 1.0, np.nan])  # beyond float64's range, not unknown
     away = np.array([1.0, 3.0])
     expected = away @ np.linalg.solve([[4, 4], [4, 16]], away)
     assert uncertainty.wald(away, np.arange(2)) == pytest.approx(expected, rel=1e-14)

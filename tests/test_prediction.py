@@ -125,6 +125,93 @@ def test_several_fits_tell_it_once() -> None:
     assert [text[:19] for text in silently(filled, GAPS)[1]] == ["3 rows lack a value"]
 
 
+def test_a_filled_row_is_not_said_to_leave_a_dependency_for_it() -> None:
+    """The mean cannot keep to it; a value that was given, and does not, still leaves it."""
+    names = ["a", "b", "total", "c", "double"]
+    table = SUMS.assign(c=RNG.standard_normal(N), double=lambda t: 2 * t.c)
+    rows = [
+        [np.nan, 1.0, 2.0, 1.0, 2.0],
+        [1.0, 1.0, np.nan, 1.0, 2.0],
+        [1.0, 1.0, 2.0, np.nan, 2.0],
+        [1.0, 1.0, 50.0, 1.0, 2.0],
+    ]
+    for form in ("frame", "array"):
+        fit: Any = linnet.fit(table[[*names, "y"]], "y", missing="mean")
+        data: Any = pd.DataFrame(rows, columns=names)
+        if form == "array":
+            fit, data = linnet.fit(table[names].to_numpy(), table.y.to_numpy(), missing="mean"), np.array(rows)
+        predicted, (filled, left) = silently(fit, data, 0.95)
+        assert np.isnan(predicted[:, 1:]).all()
+        assert filled.startswith("3 rows lack a value")
+        assert left.startswith("1 row leaves a dependency that all fitted rows keep (the first in row 4,")
+        (only,) = silently(fit, data[:1], 0.95)[1]
+        assert only.startswith("1 row lacks a value")
+    fit = linnet.fit(SUMS.assign(c=RNG.standard_normal(N)), "y", missing="mean")
+    off = pd.DataFrame({"a": [1.0], "b": [1.0], "total": [50.0], "c": [np.nan]})  # for which no mean is to blame
+    assert [text[:11] for text in silently(fit, off)[1]] == ["1 row lacks", "1 row leave"]
+
+
+# --- Standard errors that are withheld --------------------------------------------------------------------------------
+
+KINDS = WHOLE.assign(kind=["p", "q"] * (N // 2)).assign(kind=lambda t: t.kind.where(t.index != 58, "r"))
+LONE: dict[str, Any] = {"squared": "hc3", "huber": "sandwich", "absolute": "nid"}
+
+
+@pytest.mark.parametrize("form", ["frame", "csv"])
+@pytest.mark.parametrize("loss", LONE)
+def test_no_interval_where_a_standard_error_is_withheld(tmp_path: Path, loss: Any, form: str) -> None:
+    """What is predicted of a level that one fitted row had moves with that row alone; other levels' rows do not."""
+    fit = linnet.fit(KINDS, "y", loss=loss, errors=LONE[loss])
+    data: Any = KINDS
+    if form == "csv":
+        data = tmp_path / "kinds.csv"
+        KINDS.to_csv(data, index=False)
+    predicted, told = silently(fit, data, 0.95, "confidence")
+    np.testing.assert_array_equal(np.isnan(predicted[:, 1]), KINDS.kind == "r")
+    np.testing.assert_array_equal(np.isnan(predicted[:, 2]), KINDS.kind == "r")
+    where = "row 59" if form == "frame" else f"row 59 of '{data}'"
+    (said,) = told
+    assert said == (
+        f"1 row depends on a weight whose standard error is withheld (the first in {where}): the notes of the fit say "
+        "why, and no interval is given"
+    )
+    assert silently(fit, data)[1] == []  # the prediction itself is known as well as any
+
+
+def test_a_base_level_of_one_row_is_withheld_likewise() -> None:
+    base = KINDS.assign(kind=KINDS.kind.replace("r", "a"))
+    predicted, told = silently(linnet.fit(base, "y", errors="hc1"), pd.concat([base, base[base.kind == "a"]]), 0.95)
+    assert np.flatnonzero(np.isnan(predicted[:, 1])).tolist() == [58, N]
+    assert [text[:13] for text in told] == ["2 rows depend"]
+
+
+def test_each_row_is_counted_for_one_cause() -> None:
+    fit = linnet.fit(KINDS.assign(twice=2 * KINDS.x), "y", errors="hc3", missing="mean")
+    new = pd.DataFrame(
+        {"x": [1.0, np.nan, 1.0, 1.0], "z": 0.0, "kind": ["r", "r", "r", "p"], "twice": [2.0, 2.0, 9.0, 2.0]}
+    )
+    predicted, told = silently(fit, new, 0.95)
+    assert np.isnan(predicted[:, 1]).tolist() == [True, True, True, False]
+    assert [text[:14] for text in told] == ["1 row lacks a ", "1 row leaves a", "1 row depends "]
+    assert "row 1)" in told[2]
+
+
+def test_rows_that_were_dropped_are_not_said_to_be_withheld() -> None:
+    fit = linnet.fit(KINDS, "y", errors="hc3", missing="drop")
+    predicted, told = silently(fit, KINDS.assign(x=np.nan), 0.95)
+    assert np.isnan(predicted).all()
+    assert told == []
+
+
+def test_several_fits_say_which_withholds() -> None:
+    each = [linnet.fit(KINDS, "y", errors=errors) for errors in ("classical", "hc3", "hc1")]
+    predicted, told = silently(linnet.Fits(tuple(each), ("a", "b", "c")), KINDS, 0.95)
+    np.testing.assert_array_equal(np.isnan(predicted[58]), [[0, 0, 0], [0, 1, 1], [0, 1, 1]])
+    assert len(told) == 1
+    assert told[0].startswith("1 row depends on a weight")
+    assert "(the first in row 59, of the fit 'b')" in told[0]
+
+
 def test_scikit_learns_face_gives_numbers_only() -> None:
     model = linnet.LinearRegressor().fit(SUMS[["a", "b", "total"]], SUMS.y)
     predicted, told = silently(model, NEW)
@@ -153,6 +240,7 @@ def test_the_command_line_tells_it_and_writes_every_row(
     told = (
         (linnet.fit(SUMS, "y"), NEW, "Note: 2 rows leave a dependency", [0, 1, 1]),
         (linnet.fit(WHOLE, "y", missing="mean"), GAPS, "Note: 3 rows lack a value", [0, 1, 1, 1]),
+        (linnet.fit(KINDS, "y", errors="hc3"), KINDS[57:59], "Note: 1 row depends on a weight", [0, 1]),
     )
     for fit, table, said, unknown in told:
         fit.save(model)

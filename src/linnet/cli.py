@@ -230,9 +230,10 @@ def predict(
 ) -> None:
     """Predict the target for rows of other data.
 
-    The rows come out in the order in which they went in; of a model of several fits with one column for each. A row in
-    which a missing value was filled, or that leaves a dependency which all fitted rows keep, has a prediction but no
-    interval; stderr tells how many there are.
+    The rows come out in the order in which they went in; of a model of several fits with columns for each: prediction_
+    and its label, with --interval followed by low_ and high_. A row has a prediction but no interval if a missing value
+    was filled in it, if it leaves a dependency which all fitted rows keep, or if it depends on a weight whose standard
+    error is withheld; stderr tells how many there are.
     """
     from linnet.atomic import check_apart, check_output
     from linnet.fitted import Fit
@@ -248,16 +249,13 @@ def predict(
     if interval is not None:
         options.check_level(interval)
     loaded = load(model)
-    if interval is not None and not isinstance(loaded, Fit):
-        raise InputError("--interval is for a model of one fit: leave it out, or save each fit by itself.")
-    fits, names = ([loaded], ["prediction"]) if isinstance(loaded, Fit) else (list(loaded), _columns(loaded))
-    names += [] if interval is None else ["low", "high"]
+    fits, labels = ([loaded], ()) if isinstance(loaded, Fit) else (list(loaded), loaded.labels)
     if fits[0].design.from_array:
         raise InputError(
             f"{model} was fitted on an array, whose columns have no names to look for in {data}: predict in Python, "
             "linnet.load(model).predict(array), or fit a table, whose columns have names."
         )
-    predictor = Predictor(fits, interval, kind)
+    predictor = Predictor(fits, interval, kind, labels)
     blocks = predictor.blocks(data)
     start = list(islice(blocks, 1))  # so that what cannot be predicted at all is refused before anything is written
 
@@ -268,7 +266,7 @@ def predict(
             rows += len(predicted)
             yield Step(epoch=1, step=count, rows=rows)
 
-    with outputs.rows_to(out, names) as write:
+    with outputs.rows_to(out, _columns(labels, interval is not None)) as write:
         for _ in watch(steps(write), progress=False if quiet or out is None else None):
             pass
     for text in predictor.remarks():
@@ -366,9 +364,10 @@ def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> No
         say(typed(render(result, level) if isinstance(result, Fit) else str(result)))
 
 
-def _columns(fits: Fits) -> list[str]:
-    """The columns that their predictions go to."""
-    return [f"prediction_{label.replace(' ', '_')}" for label in fits.labels]
+def _columns(labels: Sequence[str], intervals: bool) -> list[str]:
+    """The columns that predictions go to, of one fit without a label or several with theirs."""
+    ends = [f"_{label.replace(' ', '_')}" for label in labels] or [""]
+    return [name + end for end in ends for name in (("prediction", "low", "high") if intervals else ("prediction",))]
 
 
 def _status(fits: Iterable[Fit]) -> int:

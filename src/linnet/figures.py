@@ -97,9 +97,11 @@ def learned_against_exact(fit: Fit) -> Figure:
     distance = fit.distance[first:]
     known = np.flatnonzero(np.isfinite(distance))
     if not known.size:
+        if fit.uncertainty is None:
+            raise InputError(f"This fit has no standard errors to measure distances in: {fit.why_no_errors()}.")
         raise InputError(
-            'This fit has no standard errors to measure distances in: fit with errors other than "none", with '
-            "more rows than weights, and a target that the features do not reproduce exactly."
+            "Distances are measured in standard errors, but those of this fit are 0, as where the features reproduce "
+            "the target exactly, or withheld, as its notes then say."
         )
     order = known[np.argsort(-np.abs(distance[known]), kind="stable")]
     shown = order[:BARS]

@@ -122,7 +122,7 @@ class Fits:
 
         Args:
             data: an array with the same features, or a table or files with the same columns (the target is not needed).
-            interval: as for `Fit.predict`.
+            interval: as for `Fit.predict`; of a fit without standard errors the ends are NaN, and a warning names it.
             kind: likewise.
 
         Returns:
@@ -130,12 +130,12 @@ class Fits:
             dropped such rows. A warning counts the rows of which not all is known (see Fit.predict).
 
         Raises:
-            InputError: columns, levels or values that these fits cannot predict from, or an interval that one of them
-                cannot give.
+            InputError: columns, levels or values that these fits cannot predict from, or an interval that the loss of
+                one of them cannot give, or that none of them can, since none has standard errors.
         """
         from linnet.prediction import Predictor
 
-        return Predictor(self.fits, interval, kind).all(data)
+        return Predictor(self.fits, interval, kind, self.labels).all(data)
 
     def predict_rows(
         self,
@@ -143,8 +143,10 @@ class Fits:
         interval: float | None = None,
         kind: Literal["prediction", "confidence"] = "prediction",
     ) -> Float64s:
-        """`predict` for features (n, d) that are already encoded."""
-        return np.stack([fit.predict_rows(X, interval, kind) for fit in self.fits], axis=1)
+        """`predict` for features (n, d) that are already encoded, without a warning."""
+        from linnet.prediction import side_by_side
+
+        return side_by_side(self.fits, X, interval, kind)
 
     def plot(self, data: Any = None, target: Any = None) -> Figure:
         """Draw them. One feature: all lines, and the points; several: how each weight changes from fit to fit.

@@ -218,8 +218,9 @@ class Fit:
         A new observation is taken to have the mean weight of the rows fitted, so that the overall size of weights does
         not matter: one of weight w has the residual variance residual_sd²/w. Without weights all have that of 1.
 
-        Not all is known of a row in which the column's mean stands in for a missing value, and of one that leaves a
-        dependency that all fitted rows keep (see Dependencies). A warning counts such rows and names the first.
+        Not all is known of a row in which the column's mean stands in for a missing value, of one that leaves a
+        dependency that all fitted rows keep (see Dependencies), and, with an interval, of one that depends on a weight
+        whose standard error is withheld (see Withheld). A warning counts such rows and names the first.
 
         Returns:
             Shape (n,), or (n, 3) holding prediction, low and high. NaN for a row with a missing value if the fit
@@ -238,12 +239,34 @@ class Fit:
         interval: float | None = None,
         kind: Literal["prediction", "confidence"] = "prediction",
     ) -> Float64s:
-        """`predict` for features (n, d) that are already encoded, without a warning."""
+        """`predict` for features (n, d) that are already encoded, without a warning.
+
+        Raises:
+            InputError: an interval that this fit cannot give.
+        """
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float64's range a prediction is infinite or NaN
             offsets = X.astype(np.float64) - self.centre
             value = np.asarray(offsets @ self.weights + self.centre_value, dtype=np.float64)
         if interval is None:
             return value
+        self.check_interval(interval, kind)
+        if self.uncertainty is None:
+            raise InputError(f"This fit has no standard errors, so it can give no intervals: {self.why_no_errors()}.")
+        half = t_quantile(interval, self.df_residual)
+        with np.errstate(over="ignore", invalid="ignore"):
+            sd = self.uncertainty.prediction_sd(offsets)
+            if kind == "prediction":
+                sd = np.hypot(sd, self.residual_sd / math.sqrt(self.mean_weight))
+            if self.dependencies is not None:
+                sd[self.leaves(X)] = np.nan
+            return np.column_stack([value, value - half * sd, value + half * sd])
+
+    def check_interval(self, interval: float, kind: str) -> None:
+        """Refuse an interval that no fit with this loss can give, whatever its standard errors are.
+
+        Raises:
+            InputError: `interval` is no level, `kind` is unknown, or not for this loss.
+        """
         if kind not in ("prediction", "confidence"):
             raise InputError(f'kind is "prediction" or "confidence", not {kind!r}.')
         if kind == "prediction" and self.loss != "squared":
@@ -252,19 +275,19 @@ class Fit:
                 'the spread around it: ask for kind="confidence", or fit the ends of the interval, '
                 "loss=Quantile([0.025, 0.975])."
             )
-        half = t_quantile(interval, self.df_residual)
-        if self.uncertainty is None:
-            raise InputError(
-                "This fit has no standard errors, so it can give no intervals: "
-                'fit with errors other than "none" and with more rows than weights.'
-            )
-        with np.errstate(over="ignore", invalid="ignore"):
-            sd = self.uncertainty.prediction_sd(offsets)
-            if kind == "prediction":
-                sd = np.hypot(sd, self.residual_sd / math.sqrt(self.mean_weight))
-            if self.dependencies is not None:
-                sd[self.leaves(X)] = np.nan
-            return np.column_stack([value, value - half * sd, value + half * sd])
+        t_quantile(interval, self.df_residual)
+
+    def why_no_errors(self) -> str:
+        """What to do about having no standard errors at all, as a message ends."""
+        lacks = [] if self.errors != "none" else ['errors other than "none"']
+        if not self.df_residual > 0:
+            lacks.append("more rows than weights")
+        if lacks:
+            return f"fit with {' and with '.join(lacks)}"
+        return (
+            "the notes of the fit say why, and what may tell them is more rows, or another kind of errors that its "
+            'loss has, such as "bootstrap" or "iid"'
+        )
 
     def leaves(self, X: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Which rows of features (n, d) leave a dependency that all fitted rows keep, (n,)."""

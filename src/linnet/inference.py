@@ -88,7 +88,7 @@ class Uncertainty:
     def prediction_sd(self, offsets: Float64s) -> Float64s:
         """Standard error of the expected target, shape (n,), at rows given as features minus the centre, (n, d).
 
-        NaN where a row moves along a direction in which nothing tells the spread.
+        NaN where a row moves along a direction in which nothing tells the spread, infinite beyond float64's range.
         """
         parts = np.empty((offsets.shape[0], offsets.shape[1] + 1))
         parts[:, 0] = self.sd[1]
@@ -98,6 +98,8 @@ class Uncertainty:
         unit = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
         z /= unit[:, None]
         sd = np.sqrt(np.einsum("ij,ij->i", z, z)) * unit
+        if not np.isfinite(largest).all():  # NaN there is what is left of infinite parts
+            sd[~np.isfinite(largest) & np.isfinite(offsets).all(axis=1)] = np.inf
         if self.withheld is not None:
             moves = self.withheld.moves[:, 1:]
             still = np.abs(moves[:, 0] + offsets @ moves[:, 1:].T) <= MOVED  # false also of what is not finite

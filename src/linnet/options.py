@@ -194,7 +194,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Interval = Annotated[
     float | None,
     typer.Option(
-        "--interval", metavar="NUMBER", help="Add the columns low and high, an interval of this level (0.95, say)."
+        "--interval",
+        metavar="NUMBER",
+        help="Add the columns low and high, an interval of this level (0.95, say); of several fits low_ and high_ with "
+        "each one's label.",
     ),
 ]
 Kind = Annotated[

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from linnet.block import Float64s
+from linnet.block import Float64s, Floats, InputError
 from linnet.sources import prediction_blocks
 from linnet.sources.source import NewRows
-from linnet.text import plural
+from linnet.text import listed, plural
 
 if TYPE_CHECKING:
     from linnet.fitted import Fit
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 class Predictor:
     """Predicts rows block after block, and keeps count of those of which not all is known.
 
-    Two things can be unknown: a value that was missing, for which its column's mean stands in, and what to predict
-    where the rows that were fitted cannot tell (see Dependencies). Neither spread is in any standard error, so that
-    such a row has a prediction, but NaN for the ends of its interval.
+    Three things can be unknown: a value that was missing, for which its column's mean stands in; what to predict where
+    the rows that were fitted cannot tell (see Dependencies); and how far a prediction may be off where a standard error
+    that it depends on is withheld (see Withheld). In no standard error is the spread of any of them, so that such a row
+    has a prediction, but NaN for the ends of its interval.
     """
 
     def __init__(
@@ -30,12 +33,13 @@ class Predictor:
         fits: Sequence[Fit],
         interval: float | None = None,
         kind: Literal["prediction", "confidence"] = "prediction",
+        labels: Sequence[str] = (),
     ) -> None:
-        """Fits with the same features; `interval` and `kind` as for Fit.predict."""
-        self._fits, self._interval, self._kind = fits, interval, kind
+        """Fits with the same features, and what tells several apart; `interval` and `kind` as for Fit.predict."""
+        self._fits, self._interval, self._kind, self._labels = fits, interval, kind, labels
         self._dependent = next((fit for fit in fits if fit.dependencies is not None), None)
-        self._filled = self._left = 0  # rows
-        self._first_filled = self._first_left = ""
+        self._rows: Counter[str] = Counter()  # of which not all is known, by what is not
+        self._first: dict[str, str] = {}
 
     def blocks(self, data: Any) -> Iterator[Float64s]:
         """The predictions for all rows of the data, in order: (m, k) for k fits, or (m, k, 3) with an interval.
@@ -44,12 +48,16 @@ class Predictor:
             InputError: as for Fit.predict.
         """
         for rows in prediction_blocks(data, self._fits[0].design):
-            self._note(rows)
-            yield self._predicted(rows)
+            predicted = side_by_side(self._fits, rows.X, self._interval, self._kind)
+            self._note(rows, predicted)
+            yield predicted
 
     def all(self, data: Any) -> Float64s:
         """The same as one array, with a warning of what is not known."""
-        parts = [*self.blocks(data)] or [self._predicted(NewRows(np.empty((0, len(self._fits[0].names)))))]
+        parts = [*self.blocks(data)]
+        if not parts:
+            none = np.empty((0, len(self._fits[0].names)))
+            parts.append(side_by_side(self._fits, none, self._interval, self._kind))
         for text in self.remarks():
             warnings.warn(text, stacklevel=3)  # at the line that asked a Fit to predict
         return np.concatenate(parts)
@@ -57,42 +65,108 @@ class Predictor:
     def remarks(self) -> Iterator[str]:
         """What a reader must know of the rows so far: how many are not wholly known, and which is the first."""
         ends = "" if self._interval is None else ", and no interval is given"
-        if count := self._filled:
+        if count := self._rows["filled"]:
             yield (
                 f"{count:,} {plural('row', count)} {'lacks' if count == 1 else 'lack'} a value, for which its column's "
-                f"mean stands in (the first in {self._first_filled}): what that adds to the error of a prediction is "
-                f"not known{ends}"
+                f"mean stands in (the first in {self._first['filled']}): what that adds to the error of a prediction "
+                f"is not known{ends}"
             )
-        if count := self._left:
+        if count := self._rows["left"]:
             yield (
                 f"{count:,} {plural('row', count)} {'leaves' if count == 1 else 'leave'} a dependency that all fitted "
-                f"rows keep (the first in {self._first_left}): the fit cannot tell what to predict there{ends}"
+                f"rows keep (the first in {self._first['left']}): the fit cannot tell what to predict there{ends}"
             )
-
-    def _predicted(self, rows: NewRows) -> Float64s:
-        """(m, k), or (m, k, 3)."""
-        each = [fit.predict_rows(rows.X, self._interval, self._kind) for fit in self._fits]
-        predicted = np.stack(each, axis=1)
+        if count := self._rows["withheld"]:
+            yield (
+                f"{count:,} {plural('row', count)} {'depends' if count == 1 else 'depend'} on a weight whose standard "
+                f"error is withheld (the first in {self._first['withheld']}): the notes of the fit say why{ends}"
+            )
+        without: dict[str, list[str]] = {}
         if self._interval is not None:
-            for mask in rows.filled.values():
-                predicted[mask, :, 1:] = np.nan
-        return predicted
+            for fit, label in zip(self._fits, self._labels, strict=False):
+                if fit.uncertainty is None:
+                    without.setdefault(fit.why_no_errors(), []).append(repr(label))
+        for why, of in without.items():
+            has = "has" if len(of) == 1 else "have"
+            yield f"the {plural('fit', len(of))} {listed(of, len(of))} {has} no standard errors{ends}: {why}"
 
-    def _note(self, rows: NewRows) -> None:
-        """Count the rows of which not all is known."""
-        if rows.filled:
-            filled = np.flatnonzero(np.logical_or.reduce(list(rows.filled.values())))
-            if not self._filled:
-                name = next(name for name, mask in rows.filled.items() if mask[filled[0]])
-                self._first_filled = f"{rows.place(int(filled[0]))}, column {name!r}"
-            self._filled += filled.size
-        if self._dependent is None:
+    def _note(self, rows: NewRows, predicted: Float64s) -> None:
+        """Count the rows of which not all is known, and take the interval from those that were filled."""
+        some = np.zeros(len(rows.X), np.bool_)
+        for mask in rows.filled.values():
+            some |= mask
+
+        def gap(row: int) -> str:
+            name = next(name for name, mask in rows.filled.items() if mask[row])
+            return f"{rows.place(row)}, column {name!r}"
+
+        self._count("filled", some, gap)
+        if self._interval is not None:
+            predicted[some, :, 1:] = np.nan
+        if self._dependent is not None:
+            some |= self._note_left(rows, self._dependent)
+        if self._interval is None:
             return
-        left = np.flatnonzero(self._dependent.leaves(rows.X))
-        if left.size and not self._left:
-            fit, first = self._dependent, int(left[0])
+        for i, fit in enumerate(self._fits):
+            if fit.uncertainty is None or fit.uncertainty.withheld is None:
+                continue
+            by = f", of the fit {self._labels[i]!r}" if self._labels else ""
+            value, low = predicted[:, i, 0], predicted[:, i, 1]
+            withheld = np.isfinite(value) & np.isnan(low) & ~some
+            self._count("withheld", withheld, lambda row, by=by: rows.place(row) + by)  # type: ignore[misc]
+            some |= withheld
+
+    def _note_left(self, rows: NewRows, fit: Fit) -> NDArray[np.bool_]:
+        """Which rows leave a dependency that this fit has, by what else than a mean that stands in, (rows,)."""
+        X, at = rows.X, 0
+        if rows.filled:
+            X = X.copy()
+            for feature in fit.design.inputs:
+                if feature.column in rows.filled:
+                    X[rows.filled[feature.column], at : at + feature.width] = np.nan  # which leaves nothing
+                at += feature.width
+        left = fit.leaves(X)
+
+        def worst(row: int) -> str:
             assert fit.dependencies is not None
-            column, kept = fit.dependencies.worst(rows.X[first : first + 1], fit.centre, fit.scale)
-            value = float(rows.X[first, column])
-            self._first_left = f"{rows.place(first)}, where `{fit.names[column]}` is {value:.6g} instead of {kept:.6g}"
-        self._left += left.size
+            column, kept = fit.dependencies.worst(X[row : row + 1], fit.centre, fit.scale)
+            value = float(X[row, column])
+            return f"{rows.place(row)}, where `{fit.names[column]}` is {value:.6g} instead of {kept:.6g}"
+
+        self._count("left", left, worst)
+        return left
+
+    def _count(self, what: str, rows: NDArray[np.bool_], first: Callable[[int], str]) -> None:
+        """Add some rows of which the same is not known; `first` says where the first is, and what is wrong there."""
+        if count := int(np.count_nonzero(rows)):
+            if what not in self._first:
+                self._first[what] = first(int(np.argmax(rows)))
+            self._rows[what] += count
+
+
+def side_by_side(
+    fits: Sequence[Fit], X: Floats, interval: float | None, kind: Literal["prediction", "confidence"]
+) -> Float64s:
+    """What k fits predict for features (m, d): (m, k), or (m, k, 3) with an interval.
+
+    Of a fit without standard errors the ends are NaN.
+
+    Raises:
+        InputError: as for Fit.predict_rows; of several fits the errors may be missing in some.
+    """
+    sure = [fit.uncertainty is not None for fit in fits]
+    if interval is None or all(sure) or len(fits) == 1:
+        return np.stack([fit.predict_rows(X, interval, kind) for fit in fits], axis=1)
+    for fit in fits:
+        fit.check_interval(interval, kind)
+    if not any(sure):
+        raise InputError(
+            f"None of these fits has standard errors, so they can give no intervals: {fits[0].why_no_errors()}."
+        )
+    predicted = np.full((len(X), len(fits), 3), np.nan)
+    for i, fit in enumerate(fits):
+        if sure[i]:
+            predicted[:, i] = fit.predict_rows(X, interval, kind)
+        else:
+            predicted[:, i, 0] = fit.predict_rows(X)
+    return predicted
