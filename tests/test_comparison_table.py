@@ -5,11 +5,14 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from helpers import example
 from linnet.comparison import Comparison, Flag
-from linnet.comparison_table import render, to_dict
+from linnet.comparison_table import _apart, render, to_dict
 from linnet.fits import Fits
 from linnet.influence import DecidingRow, DecidingRows
 
@@ -61,6 +64,74 @@ def test_a_file_that_all_rows_are_in_is_named_once() -> None:
     two = render(comparison(["row 4 of 'a.csv'", "row 21 of 'b.csv'"]))
     assert "row 4 of 'a.csv'   " in two
     assert "row 21 of 'b.csv'  " in two
+
+
+STATIONS = [f"measurements/station={name}/2023/readings.csv" for name in ("northern-0001", "southern-0002")]
+
+
+def first_cells(text: str) -> list[str]:
+    """What stands before each row of the last table."""
+    table = text.rsplit("\n\n", 1)[1].splitlines()
+    rules = [i for i, line in enumerate(table) if set(line) == {"─"}]
+    return [line.split("  ")[0] for line in table[rules[0] + 1 : rules[1]]]
+
+
+def test_what_all_files_have_in_common_is_said_once() -> None:
+    text = render(comparison([f"row 8 of {file!r}" for file in STATIONS]))
+    assert first_cells(text) == ["row 8 of northern-0001", "row 8 of southern-0002"]
+    assert "Rows of 'measurements/station=…/2023/readings.csv' that least squares lets decide" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [
+            f"measurements/station={name}-hemisphere-000{len(name) % 2}/2023/readings.csv"
+            for name in ("arctic", "south")
+        ],
+        [f"{'a' * 60}{k}/{'b' * 60}{k}.csv" for k in (1, 2)],
+        ["数据" * 20 + ".csv", "数据" * 21 + ".csv"],
+    ],
+)
+@pytest.mark.parametrize("row", [8, 123_456_789])
+def test_files_whose_names_have_no_room_are_numbered(files: list[str], row: int) -> None:
+    wheres = [f"row {row:,} of {file!r}" for file in [*files, files[0]]]
+    wheres[2] = wheres[2].replace("row ", "row 1")
+    text = render(comparison(wheres, value=-1.23456e-200, squared=9.87654e200, huber=-9.87654e200))
+    cells = first_cells(text)
+    assert len(set(cells)) == 3
+    assert max(map(cell_len, text.splitlines())) <= 80
+    below = "".join(text.rsplit("─\n", 1)[1].split())
+    for cell, where in zip(cells, wheres, strict=True):  # each can be told from what stands below
+        number = cell[cell.index("[") :]
+        place = where if cell == number else where.partition(" of ")[2]
+        assert (number + place).replace(" ", "") in below
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "common"),
+    [
+        (["'d/part0.csv'", "'d/part10.csv'"], ["part0", "part10"], " of 'd/….csv'"),
+        (["'d/a.csv'", "'d/a_b.csv'"], ["a", "a_b"], " of 'd/….csv'"),
+        (["'a.csv'", "'a.csv.gz'"], ["csv", "csv.gz"], " of 'a.…'"),
+        (["'x'", "'y'"], ["x", "y"], ""),
+        (["'_'", "'__'"], ["'_'", "'__'"], ""),
+        (["'a/a.csv'", "'a/a/a.csv'"], ["a", "a/a"], " of 'a/….csv'"),
+    ],
+)
+def test_names_are_cut_between_words(files: list[str], own: list[str], common: str) -> None:
+    said, parts = _apart(files)
+    assert ([parts[file] for file in files], said) == (own, common)
+
+
+@given(st.lists(st.text("ab_/.", min_size=1, max_size=8), min_size=2, max_size=4, unique=True))
+def test_what_is_left_of_names_tells_them_apart(names: list[str]) -> None:
+    files = list(map(repr, names))
+    common, own = _apart(files)
+    assert len({own[file] for file in files}) == len(files)
+    if common:
+        front, back = common.removeprefix(" of ").split("…")
+        assert [front + own[file] + back for file in files] == files
 
 
 def test_lines_have_at_most_80_cells() -> None:
