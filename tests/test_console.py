@@ -23,6 +23,8 @@ from linnet import console
             "leave it out (--losses …), or such columns (--features …)",
         ),
         ("give Huber(k=1.345)\n   or more rows\n\n", "give Huber(k=1.345) or more rows"),
+        ("use another solver, or give a delta (delta=…)", "use another solver, or give a delta (--delta …)"),
+        ("takes delta=1.0 or k=2", "takes delta=1.0 or k=2"),
         ("features= names 'x1' twice.", "--features names 'x1' twice."),
         ("leave it out of features=.", "leave it out of --features."),
         ("errors='hc3' is not", "--errors hc3 is not"),

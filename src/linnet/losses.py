@@ -229,8 +229,9 @@ class Huber(Loss):
         """Delta, once there is one."""
         if self.k is not None:
             raise InputError(
-                f"{self!r} has no delta before the scale of the residuals is known, which only the Newton solver "
-                'estimates: use solver="newton" (or "auto"), or give delta.'
+                f"Huber loss with k = {self.k:g} has no delta before the scale of the residuals is known, which only "
+                'the Newton solver estimates: use solver="newton", or in place of k give a delta (delta=…), for '
+                "instance the one that a fit with that solver prints."
             )
         return self.delta
 
