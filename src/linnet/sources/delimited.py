@@ -31,6 +31,8 @@ MISSING_TEXTS = [
 ]
 BAD_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 HEXADECIMAL = re.compile(r"\s*[+-]?0[xX]")  # which Arrow takes for a number, but not for one with decimals
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+DECIMAL_COMMA = re.compile(r"\d,\d")
 BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to (\w+): (.*)", re.DOTALL)
 
 
@@ -225,7 +227,10 @@ def _explained(file: str, message: str, above: int) -> InputError:
         return _LongRowError(f"{file!r} has a quote that is never closed, or a row longer than a million letters.")
     if width := BAD_WIDTH.search(message):
         row, expected, got = (int(number.replace(",", "")) for number in width.groups())
-        hint = " (or a quote that is never closed)" if "\n" in message[width.end() + 2 :].strip() else ""
+        values = message[width.end() + 2 :].strip()
+        if expected == 1 and (mark := _other_separator(_header(file)[0], values)):
+            return _differently_separated(file, mark, values)
+        hint = " (or a quote that is never closed)" if "\n" in values else ""
         return InputError(
             f"R{_place(file, row - 1)[1:]} has {got:,} columns where the header has {expected:,}: "
             f"correct that row{hint}; a value that contains the separator must stand in double quotes."
@@ -235,6 +240,24 @@ def _explained(file: str, message: str, above: int) -> InputError:
         names = _header(file)
         return _bad_value(file, names[index] if index < len(names) else "", row - 1, value[3], value[4])
     return InputError(f"{file!r} cannot be read as CSV ({message.strip().partition(chr(10))[0]}).")
+
+
+def _other_separator(header: str, values: str) -> str | None:
+    """What a header that seems to be one name, and a row that seems to be several values, are both cut by."""
+    return next((mark for mark in SEPARATORS if mark in header and mark in values), None)
+
+
+def _differently_separated(file: str, mark: str, values: str) -> InputError:
+    """Say that the columns are not separated by what the file's name says."""
+    decimal = DECIMAL_COMMA.search(values) is not None
+    pandas = f"sep={mark!r}" + (", decimal=','" if decimal else "")
+    return InputError(
+        f"The columns of {file!r} seem to be separated by {SEPARATORS[mark]}"
+        + (", and its numbers to have decimal commas" if decimal else "")
+        + ": export it with commas between the columns"
+        + (" and decimal points in the numbers" if decimal else "")
+        + f", or read it in Python with pandas.read_csv(…, {pandas}) and give that data frame."
+    )
 
 
 def _bad_value(file: str, column: str, row: int, wanted: str, what: str) -> InputError:
