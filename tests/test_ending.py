@@ -91,6 +91,17 @@ def test_the_weight_that_is_farthest_off_is_named_with_its_distance(column: int)
     assert fit.notes == (f"{named} is 7.3 classical standard errors from its exact value",)
 
 
+def test_a_large_distance_has_no_exponent() -> None:
+    X, y, _ = table()
+    losses: list[tuple[Loss, str]] = [(Squared(), "classical "), (Absolute(), "")]
+    for loss, kind in losses:
+        exact = linnet.fit(X, y, loss=loss)
+        start = exact.coefficients.copy()
+        start[1] += 5307.3 * exact.std_errors[0]
+        fit = linnet.fit(X, y, loss=loss, solver=SGD(lr=1e-12, epochs=1, start=tuple(start)))
+        assert f"`x1` is 5300 {kind}standard errors from its exact value" in fit.notes
+
+
 def test_a_weight_without_standard_error_is_named_with_its_distance() -> None:
     X, _, _ = table()
     fit = linnet.fit(X, X @ [1.0, 2.0, 3.0], solver=SGD(lr=1e-12, epochs=1))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from linnet.text import bound, error_to_place, last_place, number, p_value, shorten, to_place, wrap
+from linnet.text import about, bound, error_to_place, last_place, number, p_value, shorten, to_place, wrap
 
 NAN = math.nan
 NUMBERS = [
@@ -29,6 +29,24 @@ NUMBERS = [
 @pytest.mark.parametrize(("value", "text"), NUMBERS)
 def test_number(value: float, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (530.857, 2, "530"),
+        (214.045, 2, "210"),
+        (2.963, 2, "3"),
+        (0.0512, 2, "0.051"),
+        (-987654.0, 2, "-990000"),
+        (999_999.0, 2, "1e+06"),
+        (3.21e-7, 2, "3.2e-07"),
+        (12345.6, 3, "12300"),
+        (math.inf, 2, "inf"),
+    ],
+)
+def test_a_number_in_a_sentence(value: float, digits: int, text: str) -> None:
+    assert about(value, digits) == text
 
 
 @pytest.mark.parametrize(

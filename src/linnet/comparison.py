@@ -16,7 +16,7 @@ from linnet.influence import DecidingRows, deciding_rows
 from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared
 from linnet.plan import named_loss
 from linnet.sources import open_source
-from linnet.text import listed
+from linnet.text import about, listed
 
 if TYPE_CHECKING:
     from linnet.fitted import Fit
@@ -235,7 +235,7 @@ def _sign_changes(fits: Fits, known: NDArray[np.bool_]) -> Iterator[Flag]:
         if sure and not any(clear):
             continue
         sides = [
-            f"{weights[i, j]:.4g} under {fits.labels[i]}" + (f" (t {t[i, j]:.1f})" if sure else "")
+            f"{about(weights[i, j], 4)} under {fits.labels[i]}" + (f" (t {t[i, j]:.1f})" if sure else "")
             for i in sorted((up, down))
         ]
         text = f"`{fits.names[j]}` changes sign: {' but '.join(sides)}"

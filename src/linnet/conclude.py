@@ -22,7 +22,7 @@ from linnet.solvers.solver import Step
 from linnet.solvers.survey import CLOSE, WIDEST
 from linnet.sources.source import Source
 from linnet.status import Status
-from linnet.text import plural
+from linnet.text import about, plural
 
 if TYPE_CHECKING:
     from linnet.sandwich import Assessment
@@ -208,8 +208,8 @@ def _bend(loss: Loss, spread: float) -> Iterator[str]:
     """That a delta which was given, or left at 1, has another size than the residuals."""
     if isinstance(loss, Huber) and loss.k is None and 0 < loss.delta < SHARP * spread:
         yield (
-            f"delta = {loss.delta:.4g} is small beside the residuals, which spread by {spread:.3g}: this is nearly "
-            "absolute loss. Huber(k=1.345), or --k 1.345, takes delta from that spread"
+            f"delta = {about(loss.delta, 4)} is small beside the residuals, which spread by {about(spread, 3)}: this "
+            "is nearly absolute loss. Huber(k=1.345), or --k 1.345, takes delta from that spread"
         )
 
 
@@ -235,7 +235,7 @@ def _farthest(
     if far[worst] > CLOSE:
         name = f"`{names[worst - 1]}`" if worst else "the intercept"
         kind = f"{errors} " if errors else ""
-        yield f"{name} is {far[worst]:.2g} {kind}standard errors from its exact value"
+        yield f"{name} is {about(far[worst], 2)} {kind}standard errors from its exact value"
 
 
 def _ratio(a: float, b: float) -> float:

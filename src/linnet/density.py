@@ -10,6 +10,7 @@ from scipy.special import ndtri
 from linnet.block import Float64s
 from linnet.losses import Huber, Loss, Quantile
 from linnet.residuals import hall_sheather, quartiles
+from linnet.text import about
 
 FEW = 5.0
 """Rows beyond a quantile, for each weight, below which its standard errors are rough,"""
@@ -50,7 +51,7 @@ def rows_beyond(n: int, w: Float64s | None, q: float, weights: int) -> tuple[boo
         return True, ()
     side = "on either side of the median" if q == 0.5 else f"{'below' if q < 0.5 else 'above'} the {q:g} quantile"
     fitted = f"{weights:,} weights" if weights > 1 else "one weight"
-    count = f"only about {beyond:.2g} rows lie" if beyond >= 2 else f"about {beyond:.1g} of a row lies"
+    count = f"only about {about(beyond, 2)} rows lie" if beyond >= 2 else f"about {beyond:.1g} of a row lies"
     few = f"{count} {side}, for {fitted}"
     remedy = "add rows or drop features" if q == 0.5 else "add rows, drop features, or take one nearer to the middle"
     if beyond < NONE * weights:

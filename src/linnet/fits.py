@@ -15,6 +15,7 @@ from linnet.block import Block, Float64s, InputError
 from linnet.fitted import Fit
 from linnet.moments import PARALLEL, in_chunks
 from linnet.sources.source import Source
+from linnet.text import about
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -242,6 +243,6 @@ def crossing(fits: Sequence[Fit], source: Source) -> tuple[str, ...]:
     rows = "1 row" if count == 1 else f"{count:,} rows"
     said = (
         f"fitted quantiles cross in {rows} of {fits[0].n:,}: at worst in {where}, where quantile {higher} is predicted "
-        f"{deepest:.4g} below quantile {lower}. Fit fewer features or more rows, or ask for quantiles farther apart"
+        f"{about(deepest, 4)} below quantile {lower}. Fit fewer features or more rows, or ask for quantiles farther apart"
     )
     return (said,)

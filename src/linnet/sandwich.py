@@ -28,7 +28,7 @@ from linnet.objective import Objective
 from linnet.residuals import Residuals, deviation, kernel
 from linnet.solution import Solution, ldexp
 from linnet.sources.source import Source
-from linnet.text import listed
+from linnet.text import about, listed
 
 FEW = 4
 """Residuals within a Huber loss's delta, for each weight, from which they tell how it bends there."""
@@ -214,7 +214,7 @@ def _huber_errors(
     if inner * n < min(FEW * (solution.rank + 1), n / 2):  # about as many lie there because weights put them there
         delta = ldexp(loss.delta, solution.target_power)
         note = (
-            f"only {inner * n:,.0f} residuals lie within delta = {delta:.3g} of 0, too few to tell standard errors "
+            f"only {inner * n:,.0f} residuals lie within delta = {about(delta, 3)} of 0, too few to tell standard errors "
             'from them: take a larger delta, or errors="bootstrap"'
         )
         return None, [note]

@@ -24,6 +24,12 @@ def number(value: float, digits: int = 5, top: int = 9) -> str:
     return f"{mantissa}e{power}"
 
 
+def about(value: float, digits: int) -> str:
+    """A number in a sentence: rounded to so many significant digits, without an exponent below a million."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(float(text)) < 1e6 else text
+
+
 def last_place(error: float, digits: int, size: float) -> int:
     """The power of ten of a standard error's last of so many digits, or of the last that float64 holds of a `size`."""
     return max(int(f"{error:.{digits - 1}e}".split("e")[1]) - digits, power_of(size) - HELD) + 1

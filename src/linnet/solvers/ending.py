@@ -15,6 +15,7 @@ from linnet.solvers.solver import Step
 from linnet.solvers.survey import SAMPLE, Survey
 from linnet.sources.source import Source
 from linnet.status import Status
+from linnet.text import about
 
 if TYPE_CHECKING:
     from linnet.solvers.run import Run
@@ -161,13 +162,13 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         stable = survey.stable_rate(run.spool.sample(SAMPLE))
         why = survey.blame(run.names)
         of = "" if run.squared else ", for squared loss,"
-        limit = f"gradient descent{of} is stable up to {stable:.3g} (2/λ), and small minibatches need less"
-        yield f"learning rate {now.place.rate:.3g}: {limit}" + (f"; {why}" if why else "")
+        limit = f"gradient descent{of} is stable up to {about(stable, 3)} (2/λ), and small minibatches need less"
+        yield f"learning rate {about(now.place.rate, 3)}: {limit}" + (f"; {why}" if why else "")
     elif status in (Status.STOPPED, Status.RAN) and (far := _distance(survey, names, u)):
         yield far + _hindrance(run)
     if now.retries:
         times = "once" if now.retries == 1 else f"{now.retries} times"
-        yield f"the learning rate was lowered {times}, to {now.place.rate:.3g}: some rows are far out"
+        yield f"the learning rate was lowered {times}, to {about(now.place.rate, 3)}: some rows are far out"
     if run.rows.ordered and run.solver.shuffle is not True:
         yield "rows that lie together are alike: without a whole shuffle (shuffle=True) weights stay farther off"
     elif run.rows.ordered and run.spool.on_disk:
@@ -186,7 +187,7 @@ def _distance(survey: Survey, names: tuple[str, ...], u: Float64s) -> str:
     if not far[worst] > 1:
         return ""
     sd = survey.sd[worst]
-    distance = f"{away[worst] / sd:.2g} classical standard errors" if sd > 0 else f"{away[worst]:.2g}"
+    distance = f"{about(away[worst] / sd, 2)} classical standard errors" if sd > 0 else about(away[worst], 2)
     return f"{names[worst]} is {distance} from its exact value"
 
 
@@ -196,9 +197,10 @@ def _hindrance(run: Run) -> str:
     assert survey is not None
     if run.solver.lr != "auto" and (why := survey.blame(run.names)):
         stable = survey.stable_rate(run.spool.sample(SAMPLE))
-        return f'; learning rates are stable up to {stable:.3g}: {why}, or use lr="auto"'
+        return f'; learning rates are stable up to {about(stable, 3)}: {why}, or use lr="auto"'
     if survey.solution is not None and survey.solution.condition > CROSSED:
-        return f"; columns that nearly depend on each other slow it (condition number {survey.solution.condition:.3g})"
+        condition = about(survey.solution.condition, 3)
+        return f"; columns that nearly depend on each other slow it (condition number {condition})"
     if run.solver.lr == "auto" and survey.outlying(run.spool.sample(SAMPLE), run.learner.unit) > FAR_OUT:
         return "; rows far out among the features keep the learning rate small"
     return ""
