@@ -335,6 +335,18 @@ def test_a_run_that_leaves_no_weights_is_refused(table: tuple[Floats, Floats], l
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("solver", [linnet.Exact(), linnet.Newton(), linnet.InteriorPoint(), SGD()], ids=repr)
+def test_steps_of_data_as_they_are_are_refused(table: tuple[Floats, Floats], solver: Solver) -> None:
+    """What steps takes is named, and what is named works."""
+    X, y = table
+    objective = Objective(linnet.Huber(1.0) if isinstance(solver, linnet.Newton) else linnet.Absolute())
+    for given in ((X, y), (objective, X), (linnet.Squared(), open_source(X, y))):
+        with pytest.raises(InputError, match=r"Objective\(linnet.Squared\(\)\), linnet.open_source\(X, y\)"):
+            list(solver.steps(*given))
+    *_, last = SGD(every=1).steps(linnet.Objective(linnet.Squared()), linnet.open_source(X, y))
+    assert last.weights is not None
+
+
 def test_a_solver_needs_a_name(table: tuple[Floats, Floats]) -> None:
     class Nameless(Solver):
         def steps(self, objective: Objective, source: Source) -> Iterator[Step]:  # noqa: ARG002

@@ -15,7 +15,7 @@ from linnet.losses import Squared
 from linnet.moments import FLOAT64_FLOOR, Float64Moments, Moments, Precision
 from linnet.objective import Objective
 from linnet.solution import Solution
-from linnet.solvers.solver import Solver, Step
+from linnet.solvers.solver import Solver, Step, check_given
 from linnet.sources.source import Source
 
 SMALL = 1 << 24
@@ -48,6 +48,7 @@ class Exact(Solver):
         Raises:
             InputError: another loss than squared, numbers that are not finite, or no rows.
         """
+        check_given(self, objective, source)
         if not isinstance(objective.loss, Squared):
             raise InputError(f'The exact solver is for squared loss, not {objective.loss.name}: use solver="auto".')
         rung, blocks = self._rung(source)

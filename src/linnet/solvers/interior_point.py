@@ -17,7 +17,7 @@ from linnet.solution import ldexp
 from linnet.solvers.central_path import Problem
 from linnet.solvers.frame import PASSES, FirstPass, Frame, first_pass, sample_size
 from linnet.solvers.globs import Optimum, Plane, Seen, guess, optimum
-from linnet.solvers.solver import Solver, Step
+from linnet.solvers.solver import Solver, Step, check_given
 from linnet.sources.source import Source
 from linnet.status import Status
 
@@ -54,6 +54,7 @@ class InteriorPoint(Solver):
             InputError: another loss, rows that can be read only once, too many features, numbers that are not finite,
                 or no rows.
         """
+        check_given(self, objective, source)
         (last,) = yield from self.several([objective], source)
         yield last
 

@@ -12,7 +12,7 @@ from linnet.objective import Objective
 from linnet.settings import kept
 from linnet.solvers.descent import Descent, settings_of
 from linnet.solvers.frame import PASSES, first_pass
-from linnet.solvers.solver import Solver, Step
+from linnet.solvers.solver import Solver, Step, check_given
 from linnet.sources.source import Source
 
 LEAST = 1e-300
@@ -51,6 +51,7 @@ class Newton(Solver):
             InputError: another loss, rows that can be read only once, too many features, numbers that are not finite,
                 no rows, a delta that rounding hides, or a scale of 0.
         """
+        check_given(self, objective, source)
         loss = objective.loss
         if not isinstance(loss, Huber):
             raise InputError(f'The Newton solver is for Huber loss, not {loss.name}: use solver="auto".')

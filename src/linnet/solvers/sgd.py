@@ -20,7 +20,7 @@ from linnet.settings import Allowed, Number, Whole, finite, kept, no_more, posit
 from linnet.solvers.gathering import Past, gather
 from linnet.solvers.learner import Learned
 from linnet.solvers.run import Run
-from linnet.solvers.solver import Solver, Step
+from linnet.solvers.solver import Solver, Step, check_given
 from linnet.sources.source import Source
 
 VISITS = 50_000_000
@@ -171,6 +171,7 @@ class SGD(Solver):
             InputError: a loss of unknown shape, numbers that are not finite, no rows, or, before any is read, a
                 checkpoint that cannot be used.
         """
+        check_given(self, objective, source)
         return self.onward(objective, source, None)
 
     def onward(self, objective: Objective, source: Source, before: Learned | None) -> Generator[Step, None, Learned]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from linnet.block import Block, Float64s
+from linnet.block import Block, Float64s, InputError
 from linnet.objective import Objective
 from linnet.sources.source import Source
 from linnet.status import Status
@@ -114,3 +114,17 @@ class Solver(ABC):
         loss than squared a `gap`, it is taken at its word: they are optimal. Where it has a Survey and `squares`, they
         are held against that; where it has neither, the rows are read once more.
         """
+
+
+def check_given(solver: Solver, objective: object, source: object) -> None:
+    """Refuse arguments of `steps` that are no Objective and no Source, such as arrays.
+
+    Raises:
+        InputError: one of them is something else.
+    """
+    if not isinstance(objective, Objective) or not isinstance(source, Source):
+        given = f"{type(objective).__name__} and {type(source).__name__}"
+        raise InputError(
+            f"{type(solver).__name__}.steps takes an Objective and a Source, but is given {given}: write for instance "
+            "steps(linnet.Objective(linnet.Squared()), linnet.open_source(X, y)). Data as they are go to linnet.fit."
+        )
