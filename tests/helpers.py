@@ -51,6 +51,7 @@ def ols(X: Floats, y: Floats, names: tuple[str, ...] | None = None, **changes: A
         "target_scale": float(y.std()),
         "n": n,
         "n_dropped": 0,
+        "n_weightless": 0,
         "mean_weight": 1.0,
         "df_residual": float(df),
         "objective": cost / n / 2,

@@ -201,7 +201,9 @@ def test_what_was_filled_is_told(tmp_path: Path, form: str, settings: dict[str, 
     assert fit.n_filled == {"x1": 110}  # the gap of x3 is in a row of weight 0
     assert fit.n_dropped == 5
     assert fit.to_dict()["n_filled"] == {"x1": 110}
-    assert "190 rows, 5 dropped for missing values, 110 missing values filled with" in str(fit)
+    assert fit.n_weightless == fit.to_dict()["n_weightless"] == 5  # of the ten, half are dropped already
+    said = " ".join(str(fit).split())
+    assert "190 rows, 5 dropped for missing values, 5 of weight 0, 110 missing values filled with" in said
     taker = "the fit takes" if "errors" in settings else "standard errors take"
     assert f"110 values of `x1` were filled with its mean: {taker} them as observed" in fit.notes
 

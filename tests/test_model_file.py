@@ -267,7 +267,7 @@ def test_what_is_no_model_is_refused(path: Path, content: bytes, says: str) -> N
 
 @pytest.mark.parametrize("depth", [*range(900, 1000, 7), 2_000, 20_000])
 def test_nesting_at_the_edge_of_what_python_parses(path: Path, depth: int) -> None:
-    path.write_text('{"format": "linnet-fit", "version": 2, "fit": ' + "[" * depth + "]" * depth + "}")
+    path.write_text('{"format": "linnet-fit", "version": 3, "fit": ' + "[" * depth + "]" * depth + "}")
     with pytest.raises(InputError, match="damaged"):
         load(path)
 

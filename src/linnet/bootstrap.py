@@ -42,7 +42,7 @@ class Reweighted(Source):
         """
         random = np.random.default_rng(self.seed)
         for block in self.source.blocks():
-            self.dropped = self.source.dropped
+            self.dropped, self.weightless = self.source.dropped, self.source.weightless
             yield _reweighted(block, random)
 
     def held(self) -> Block | None:

@@ -43,6 +43,7 @@ def conclude(
     optimum: Step | None = None,
     solver: str = Exact.name,
     n_dropped: int = 0,
+    n_weightless: int = 0,
     passes: int = 1,
     notes: tuple[str, ...] = (),
 ) -> Fit:
@@ -59,6 +60,7 @@ def conclude(
         optimum: of a run that learned with such a loss, the last Step of the solver that finds its optimum.
         solver: name of the solver.
         n_dropped: rows left out because a value was missing.
+        n_weightless: rows of weight 0.
         passes: how many times the rows were read.
         notes: what a reader must know of the uncertainty.
     """
@@ -108,6 +110,7 @@ def conclude(
         target_scale=float(scale[-1]),
         n=n,
         n_dropped=n_dropped,
+        n_weightless=n_weightless,
         mean_weight=total / n,
         df_residual=float(df),
         objective=last.objective,

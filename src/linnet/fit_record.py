@@ -199,6 +199,7 @@ READERS: dict[str, Callable[..., Any]] = {
     "target_scale": _not_negative,
     "n": _count,
     "n_dropped": _count,
+    "n_weightless": _count,
     "mean_weight": _real(math.ulp(0.0)),
     "df_residual": _any_finite,
     "objective": _real(-math.inf, inf=True),

@@ -44,6 +44,7 @@ class Fit:
         target_scale: that of the target.
         n: rows used (those with weight 0 not counted).
         n_dropped: rows left out because a value was missing.
+        n_weightless: rows left out because their weight is 0 (those counted in `n_dropped` not among them).
         mean_weight: mean weight of the rows used; 1 without weights.
         df_residual: degrees of freedom left for the residuals.
         objective: the Objective at these weights.
@@ -92,6 +93,7 @@ class Fit:
     target_scale: float
     n: int
     n_dropped: int
+    n_weightless: int
     mean_weight: float
     df_residual: float
     objective: float

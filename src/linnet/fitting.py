@@ -172,7 +172,7 @@ def fit_quantiles(
 def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, errors: str) -> Fit:
     """The Fit that a run's last Step leaves, with what is found out about its weights by further passes."""
     last, more = told(last, solver.name, objective, source)
-    dropped, passes = source.dropped, last.epoch + more
+    dropped, weightless, passes = source.dropped, source.weightless, last.epoch + more
     solution, optimum = last.solution, None
     uncertainty: Uncertainty | None = None
     assessment: Assessment | None = None
@@ -216,6 +216,7 @@ def _fit_of(last: Step, solver: Solver, objective: Objective, source: Source, er
         optimum=optimum,
         solver=solver.name,
         n_dropped=dropped,
+        n_weightless=weightless,
         passes=passes,
         notes=notes,
     )
@@ -275,6 +276,13 @@ def continue_sgd(
 
     *_, last = steps()
     fit = conclude(
-        last, objective, source.design, source.target, errors=errors, solver=solver.name, n_dropped=source.dropped
+        last,
+        objective,
+        source.design,
+        source.target,
+        errors=errors,
+        solver=solver.name,
+        n_dropped=source.dropped,
+        n_weightless=source.weightless,
     )
     return fit, learned[0]

@@ -92,6 +92,7 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "intercept": fit.intercept,
         "n": fit.n,
         "n_dropped": fit.n_dropped,
+        "n_weightless": fit.n_weightless,
         "n_filled": fit.n_filled,
         "mean_weight": fit.mean_weight,
         "df_residual": fit.df_residual,
@@ -162,6 +163,8 @@ def rows_used(fit: Fit) -> str:
     said = [f"{fit.n:,} {plural('row', fit.n)}"]
     if fit.n_dropped:
         said.append(f"{fit.n_dropped:,} dropped for missing values")
+    if fit.n_weightless:
+        said.append(f"{fit.n_weightless:,} of weight 0")
     if filled := sum(fit.n_filled.values()):
         said.append(f"{filled:,} missing {plural('value', filled)} filled with the column's mean")
     return ", ".join(said)

@@ -66,9 +66,9 @@ class Sample(Source):
             while sum(part[0].size for part in self._parts) > most:
                 self._below /= 2
                 self._parts = [_below(*part, self._below) for part in self._parts]
-            self.dropped = self._source.dropped
+            self.dropped, self.weightless = self._source.dropped, self._source.weightless
             yield block
-        self.dropped = self._source.dropped
+        self.dropped, self.weightless = self._source.dropped, self._source.weightless
 
     def where(self, row: int) -> str:
         """As the Source says."""

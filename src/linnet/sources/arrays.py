@@ -72,7 +72,7 @@ class ArraySource(Source):
         Raises:
             InputError: every row has a missing value.
         """
-        self.dropped = 0
+        self.dropped = self.weightless = 0
         n = self._X.shape[0]
         for i in range(0, n, self._block_rows):
             part = slice(i, i + self._block_rows)
@@ -89,6 +89,8 @@ class ArraySource(Source):
                     self.dropped += int(kept.size - kept.sum())
                     self._latest = i, np.flatnonzero(kept)
                     X, y, weight = X[kept], y[kept], None if weight is None else weight[kept]
+            if weight is not None:
+                self.weightless += weight.size - int(np.count_nonzero(weight))
             yield Block(X, y, weight, i)
         if self.dropped == n:
             raise InputError(f"No row is left: each of the {n:,} has a missing value (NaN).")
@@ -97,6 +99,8 @@ class ArraySource(Source):
         """All rows as they lie; None where X must be converted, or rows with missing values dropped or filled."""
         if self.design.missing != "error" or as_float(self._X[:0]).dtype != self._X.dtype:
             return None
+        if self._weight is not None:
+            self.weightless = self._weight.size - int(np.count_nonzero(self._weight))
         return Block(self._X, as_float(self._y), self._weight)
 
     def where(self, row: int) -> str:

@@ -41,6 +41,7 @@ class Source(ABC):
         rows: number of rows a pass will deliver at most (before rows with missing values are dropped),
             or None when that is not known before reading.
         dropped: rows left out of the latest pass because a value was missing.
+        weightless: rows of weight 0 among those delivered in the latest pass.
         rereadable: whether `blocks()` may be called a second time.
         shuffle: which random order this source can promise a solver that wants one.
     """
@@ -50,6 +51,7 @@ class Source(ABC):
     target: str
     rows: int | None
     dropped: int = 0
+    weightless: int = 0
     rereadable: bool = True
 
     @abstractmethod

@@ -195,7 +195,7 @@ class TableSource(Source):
         Raises:
             InputError: a row cannot be read, a value is missing where none may be, or a weight is negative.
         """
-        self.dropped = 0
+        self.dropped = self.weightless = 0
         start = 0
         for piece in self._pieces():
             block = self._block(piece, start)
@@ -239,6 +239,7 @@ class TableSource(Source):
         self._latest = start, piece, kept
         if weight is not None:
             check_weight(weight, lambda row: self.where(start + row), self.weight or "")
+            self.weightless += weight.size - int(np.count_nonzero(weight))
         return Block(X, y, weight, start)
 
     def _own(self, column: str, piece: Piece, missing: dict[str, Mask]) -> Float64s:
