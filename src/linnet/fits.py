@@ -243,6 +243,7 @@ def crossing(fits: Sequence[Fit], source: Source) -> tuple[str, ...]:
     rows = "1 row" if count == 1 else f"{count:,} rows"
     said = (
         f"fitted quantiles cross in {rows} of {fits[0].n:,}: at worst in {where}, where quantile {higher} is predicted "
-        f"{about(deepest, 4)} below quantile {lower}. Fit fewer features or more rows, or ask for quantiles farther apart"
+        f"{about(deepest, 4)} below quantile {lower}. Fit fewer features or more rows, or ask for quantiles farther "
+        "apart"
     )
     return (said,)

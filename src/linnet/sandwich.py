@@ -214,8 +214,8 @@ def _huber_errors(
     if inner * n < min(FEW * (solution.rank + 1), n / 2):  # about as many lie there because weights put them there
         delta = ldexp(loss.delta, solution.target_power)
         note = (
-            f"only {inner * n:,.0f} residuals lie within delta = {about(delta, 3)} of 0, too few to tell standard errors "
-            'from them: take a larger delta, or errors="bootstrap"'
+            f"only {inner * n:,.0f} residuals lie within delta = {about(delta, 3)} of 0, too few to tell standard "
+            'errors from them: take a larger delta, or errors="bootstrap"'
         )
         return None, [note]
     if kind == "sandwich":
