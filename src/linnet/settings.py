@@ -37,12 +37,15 @@ def kept(name: str, given: Any, allowed: Allowed) -> Any:
 
 def finite(value: Any, least: float = -math.inf, most: float = math.inf) -> float | None:
     """A finite number from `least` to `most`; True and False are none."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if type(value) is float:  # without asking what else is a number: short fits consist of little else
+        read = value
+    elif isinstance(value, bool) or not isinstance(value, Real):
         return None
-    try:
-        read = float(value)
-    except OverflowError:  # a whole number of more than 308 digits
-        return None
+    else:
+        try:
+            read = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            return None
     return read if math.isfinite(read) and least <= read <= most else None
 
 
