@@ -13,7 +13,7 @@ Floats = NDArray[np.floating[Any]]
 Float64s = NDArray[np.float64]
 KINDS = np.dtype(np.float64), np.dtype(np.float32)
 """Numbers as compiled loops take them, in this machine's byte order,"""
-DOUBLE = KINDS[:1]
+FLOAT64 = KINDS[:1]
 """and row weights."""
 
 
@@ -47,7 +47,7 @@ class Block:
         if plain and y is not None:
             plain = type(y) is np.ndarray and y.shape == X.shape[:1] and y.dtype in KINDS
         if plain and weight is not None:
-            plain = type(weight) is np.ndarray and weight.shape == X.shape[:1] and weight.dtype in DOUBLE
+            plain = type(weight) is np.ndarray and weight.shape == X.shape[:1] and weight.dtype in FLOAT64
         if not plain:
             _judge(X, y, weight)
 
@@ -113,7 +113,7 @@ def _judge(X: Any, y: Any, weight: Any) -> None:
         InputError: names the one at fault.
     """
     rows = None
-    for name, array, ndim, kinds in (("X", X, 2, KINDS), ("y", y, 1, KINDS), ("weight", weight, 1, DOUBLE)):
+    for name, array, ndim, kinds in (("X", X, 2, KINDS), ("y", y, 1, KINDS), ("weight", weight, 1, FLOAT64)):
         if array is None and name != "X":
             continue
         if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from linnet.density import quantile_of, rows_beyond
 from linnet.inference import Uncertainty, Withheld, directions, triangular
 from linnet.lone_rows import LoneRows
 from linnet.objective import Objective
-from linnet.settings import whole
+from linnet.settings import kept, whole
 from linnet.solution import Solution
 from linnet.solvers.solver import Solver
 from linnet.sources.source import Source
@@ -96,8 +97,7 @@ def bootstrap(
     """
     checks: tuple[tuple[str, object, int], ...] = ("replicates", replicates, 2), ("seed", seed, 0)
     for name, number, least in checks:
-        if whole(number, least) is None:
-            raise InputError(f"The bootstrap's {name} must be a whole number, at least {least}, but is {number!r}.")
+        kept(f"The bootstrap's {name}", number, (f"a whole number, at least {least}", (), partial(whole, least=least)))
     if not source.rereadable:
         raise InputError(
             "The bootstrap fits the rows many times, but these can be read only once: give a table or files."

@@ -22,7 +22,7 @@ from linnet.solvers.solver import Step
 from linnet.solvers.survey import CLOSE, WIDEST
 from linnet.sources.source import Source
 from linnet.status import Status
-from linnet.text import about, plural
+from linnet.text import about, listed, plural
 
 if TYPE_CHECKING:
     from linnet.sandwich import Assessment
@@ -279,11 +279,10 @@ def _filled(design: Design, uncertainty: Uncertainty | None) -> Iterator[str]:
     shown = [f"{count:,} {plural('value', count)} of {name}" for count, name in each[:SHOWN]]
     if more := each[SHOWN:]:
         shown.append(f"{sum(count for count, _ in more):,} of {len(more):,} more {plural('column', len(more))}")
-    listed = ", ".join(shown[:-1]) + (" and " if len(shown) > 1 else "") + shown[-1]
-    filled = "was" if sum(count for count, _ in each) == 1 else "were"
+    were, them = ("was", "it") if sum(count for count, _ in each) == 1 else ("were", "them")
     means = "its mean" if len(each) == 1 else "the column's mean"
     taker = "the fit takes" if uncertainty is None else "standard errors take"
-    yield f"{listed} {filled} filled with {means}: {taker} {'it' if filled == 'was' else 'them'} as observed"
+    yield f"{listed(shown, len(shown))} {were} filled with {means}: {taker} {them} as observed"
 
 
 def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objective) -> Iterator[str]:
@@ -303,9 +302,8 @@ def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objecti
             )
         return
     for column, coefficients, constant in solution.dependencies[:SHOWN]:
-        varies = (
-            solution.equations.precision == "exact" and solution.equations.diagonal[column] > 0
-        )  # then not rounding
+        # in exact sums, what is above 0 is not rounding
+        varies = solution.equations.precision == "exact" and solution.equations.diagonal[column] > 0
         if varies and objective.intercept and not coefficients.any():
             yield (
                 f"`{names[column]}` varies by less than the rounding of its size ({constant:.6g}): it cannot be told "
