@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -61,6 +62,36 @@ def test_machine_code_is_kept_beside_the_source(halve: Callable[[], Any], tmp_pa
     assert (first(3.0), second(3.0)) == (1.5, 1.5)
     assert {".nbi", ".nbc"} <= files_in(tmp_path / "__pycache__")
     assert (sum(first.stats.cache_hits.values()), sum(second.stats.cache_hits.values())) == (0, 1)
+
+
+def test_machine_code_is_made_anew_when_an_imported_module_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Constants and inlined functions of other modules are part of it, also where these are imported by another."""
+    package = tmp_path / "halves"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "parts.py").write_text("from halves.numbers import PARTS\n\nALL = 1.0\n")
+    (package / "halving.py").write_text(
+        "from linnet.compiling import compiled\nfrom halves.parts import PARTS\n\n"
+        "@compiled\ndef share(x):\n    return x / PARTS\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def share(parts: float) -> Any:
+        (package / "numbers.py").write_text(f"PARTS = {parts}\n")
+        for name in [name for name in sys.modules if name.startswith("halves")]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        compiling.digest.cache_clear()
+        return importlib.import_module("halves.halving").share
+
+    assert share(2.0)(3.0) == 1.5
+    assert share(4.0)(3.0) == 0.75
+    again = share(4.0)
+    assert again(3.0) == 0.75
+    assert sum(again.stats.cache_hits.values()) == 1
 
 
 def test_options_reach_numba() -> None:

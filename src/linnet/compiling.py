@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
+import sys
 import tempfile
 import warnings
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 from numba import config, njit
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 
 def compiled(function: Any = None, **options: Any) -> Any:
@@ -32,7 +35,18 @@ def compiled(function: Any = None, **options: Any) -> Any:
 
 
 class Kept(FunctionCache):  # type: ignore[misc]  # Numba has no types
-    """Machine code in files; what cannot be read or written costs time, but no fit."""
+    """Machine code in files; what cannot be read or written costs time, but no fit.
+
+    It also holds what its function has from other modules: code that was compiled into it, and their constants. Numba
+    makes it anew where the function's own file has changed, which is not enough.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        module = function.__globals__
+        sources = digest(function.__module__, module.get("__loader__"), module.get("__file__"))
+        stamp = self._impl.locator.get_source_stamp(), sources
+        self._cache_file = IndexDataCacheFile(self.cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The machine code, or None where there is none that can be read."""
@@ -43,6 +57,23 @@ class Kept(FunctionCache):  # type: ignore[misc]  # Numba has no types
         """Keep it, if there is room."""
         with suppress(OSError):
             super().save_overload(sig, data)
+
+
+@cache  # of all functions of a module
+def digest(name: str, loader: Any, path: str | None) -> bytes:
+    """A digest of the sources of a module and of all those of its package that it imports from, directly or not."""
+    sources: dict[str, bytes] = {}
+    package = re.escape(name.partition(".")[0]).encode()
+    found = [(name, loader, path)]
+    while found:
+        name, loader, path = found.pop()
+        with suppress(OSError, AttributeError):  # there may be no source beside the machine code
+            sources[name] = loader.get_data(path)
+        for imported in re.findall(rb"^from (%s\.\w+) import" % package, sources.get(name, b""), re.MULTILINE):
+            module = sys.modules.get(imported.decode())
+            if module is not None and module.__name__ not in sources:
+                found.append((module.__name__, module.__loader__, module.__file__))
+    return hashlib.sha256(b"".join(sources[name] for name in sorted(sources))).digest()
 
 
 _instead: list[str | None] = []
