@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import linnet
 from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status
 from linnet.solvers import gathering
+from linnet.solvers.survey import _median
 from linnet.sources.arrays import ArraySource
 from linnet.sources.spool import Spool
 
@@ -249,3 +250,65 @@ def test_where_little_is_left_unexplained_an_automatic_rate_is_small() -> None:
     y = 3000 * X[:, 0] + 3 + rng.standard_normal(100_000)
     fit = linnet.fit(X, y, loss=linnet.Quantile(0.9), solver=linnet.SGD(epochs=30))
     assert np.abs(fit.distance).max() < 20
+
+
+CASES: dict[str, tuple[int, bool, dict[str, Any]]] = {
+    "few": (25, False, {"loss": "absolute"}),
+    "absolute": (300, False, {"loss": "absolute"}),
+    "quantile": (300, False, {"loss": Quantile(0.8)}),
+    "huber": (300, True, {"loss": Huber(0.5)}),
+    "dependent": (300, True, {}),
+    "few and dependent": (25, True, {"loss": "absolute"}),
+    "squared": (300, False, {"l2": 0.01}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("even", [True, False])
+def test_the_overall_size_of_row_weights_is_nothing_to_a_run(case: str, even: bool) -> None:
+    """To the bit, where the size is a power of 4, whose root is exact."""
+    n, dependent, options = CASES[case]
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((n, 2))
+    if dependent:
+        X = np.column_stack([X, X[:, 0]])
+    y = 3 * X[:, 0] - 2 * X[:, 1] + rng.standard_normal(n)
+    weight = np.ones(n) if even else rng.uniform(0.5, 2.0, n)
+
+    def run(size: float) -> linnet.Fit:
+        fit: linnet.Fit = linnet.fit(X, y, weight=weight * size, solver=SGD(epochs=300), errors="none", **options)
+        return fit
+
+    one = run(1.0)
+    for size in (4.0**-20, 4.0**3, 4.0**20):
+        fit = run(size)
+        assert fit.weights.tobytes() == one.weights.tobytes()
+        assert (fit.status, fit.bias, fit.settings) == (one.status, one.bias, one.settings)
+    for size in (1e-8, 1e8):
+        fit = run(size)
+        assert (fit.status, fit.settings["epochs"]) == (one.status, one.settings["epochs"])
+        assert fit.settings["lr"] == pytest.approx(one.settings["lr"], rel=1e-12)
+        np.testing.assert_allclose(fit.weights, one.weights, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [7, 25, 300, 301])
+def test_weights_that_are_all_alike_are_none(n: int) -> None:
+    rng = np.random.default_rng(4)
+    values = rng.standard_normal(n)
+    for weight in (1.0, 0.1, 1 / 3, 1e-8):
+        assert _median(values, np.full(n, weight)) == np.median(values)
+    X, y = made(n)
+    for loss in ("absolute", "huber"):
+        assert rate(X, y, np.ones(n), loss) == rate(X, y, None, loss)
+
+
+def test_a_weighted_median_is_that_of_rows_repeated() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        n = int(rng.integers(1, 12))
+        values, weight = rng.integers(-3, 4, n).astype(float), rng.integers(0, 4, n).astype(float)
+        if weight.any():
+            expected = np.median(np.repeat(values, weight.astype(int)))
+            assert _median(values, weight) == expected
+            assert _median(values, 0.1 * weight) == expected
+            assert _median(-values, weight) == -expected

@@ -27,6 +27,8 @@ from linnet.row_kernels import AHEAD, RUN, ask, ask_next, waits
 FIRST, THEIRS, OWN = np.int64(1), np.int64(2), np.int64(3)
 """Rows of the work space with the gradient of a minibatch's first part, of its second part by another thread, and by
 this one."""
+EPS = 2.0**-52
+"""Relative error of an operation or two in float64."""
 FAST = {"reassoc", "contract", "nsz"}
 """What arithmetic may do: add up in another order, fuse products with sums, lose the sign of 0."""
 # inlined once they are compiled: inline="always", which is before that, doubles the time of compiling

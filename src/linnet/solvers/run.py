@@ -312,12 +312,12 @@ class Run:
         Least-squares standard errors, if residuals spread as the bulk of them does: outliers stretch only the former.
         """
         assert self.survey is not None
-        least = self.survey.solution
-        if least is None:
+        if self.survey.solution is None:
             return self.survey.tolerance
-        if not least.residual_sd > 0:
+        noise = self.survey.noise
+        if not noise > 0:
             return self.survey.movement
-        return self.survey.movement * min(1.0, self.survey.spread(self.spool.sample(SAMPLE)) / least.residual_sd)
+        return self.survey.movement * min(1.0, self.survey.spread(self.spool.sample(SAMPLE)) / noise)
 
     def _step(self, place: Place, u: Float64s, loss: float) -> tuple[Step, bool]:
         """A look at a place with [bias, weights] `u`, and whether they are near the optimum.

@@ -15,7 +15,7 @@ from linnet.block import Block, Float64s, Floats, InputError
 from linnet.losses import Squared
 from linnet.moments import Moments
 from linnet.objective import Objective, residual
-from linnet.sgd_kernels import excess
+from linnet.sgd_kernels import EPS, excess
 from linnet.solution import Solution
 from linnet.status import Status
 
@@ -104,6 +104,16 @@ class Survey:
             )
 
     @cached_property
+    def noise(self) -> float:
+        """Standard deviation of the residuals that least squares leaves, for a row of mean weight.
+
+        The Solution's is that of a row of weight 1: it grows with the row weights, of which only the ratios matter to a
+        run. NaN without degrees of freedom.
+        """
+        assert self.solution is not None
+        return self.solution.residual_sd / math.sqrt(self.total / self.n)
+
+    @cached_property
     def sd(self) -> Float64s:
         """Classical standard errors of the least-squares [bias, weights], 0 where there are none, (d+1,)."""
         uncertainty = None if self.solution is None else self.solution.uncertainty
@@ -145,7 +155,7 @@ class Survey:
     def movement(self) -> Float64s:
         """The same as movement that is small, (d+1,): weights that cannot be told apart come to rest too."""
         assert self.solution is not None
-        spread = CLOSE * self.solution.residual_sd / math.sqrt(self.n)
+        spread = CLOSE * self.noise / math.sqrt(self.n)
         spread = spread if spread > 0 else self._floor
         scale = _joined(float(self.objective.intercept), self.scale[:-1])
         known: Float64s = np.divide(spread, scale, out=np.full(scale.size, math.inf), where=scale > 0)
@@ -246,8 +256,8 @@ class Survey:
             return float(self.scale[-1] or 1.0)
         r = residual(sample, self.solution.weights, self.solution.bias)
         w = sample.weight
-        if len(r) < FEW and self.solution.residual_sd > 0:
-            return max(self.solution.residual_sd, least)
+        if len(r) < FEW and self.noise > 0:
+            return max(self.noise, least)
         return max(1.4826 * _median(np.abs(r - _median(r, w)), w), least)
 
     def stable_rate(self, sample: Block) -> float:
@@ -271,12 +281,16 @@ class Survey:
 
 
 def _median(values: Float64s, weight: Float64s | None) -> float:
-    """Their weighted median."""
+    """Their weighted median: the middle between two values where half of the weight lies on either side."""
     if weight is None or not weight.any():
         return float(np.median(values))
+    held = weight > 0
+    values, weight = values[held], weight[held]
     order = np.argsort(values)
     total = np.cumsum(weight[order])
-    return float(values[order[np.searchsorted(total, 0.5 * total[-1])]])
+    half, rounding = 0.5 * total[-1], values.size * EPS * total[-1]
+    first, last = np.searchsorted(total, (half - rounding, half + rounding))
+    return float(0.5 * (values[order[first]] + values[order[last]]))
 
 
 def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> float:
