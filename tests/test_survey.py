@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 import linnet
 from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status
 from linnet.solvers import gathering
-from linnet.solvers.survey import _median
+from linnet.solvers.ending import completed
+from linnet.solvers.solver import Step
+from linnet.solvers.survey import CLOSE, Survey, _median
 from linnet.sources.arrays import ArraySource
 from linnet.sources.spool import Spool
 
@@ -223,9 +226,9 @@ def test_dependent_columns_are_near_where_their_predictions_are() -> None:
         ((0.0, 1.0, 0.0, 0.0), False),
         ((0.0, 0.5, 0.0, 0.5), False),
     ):
-        excess, found = survey.look(survey.optimum + np.array(away))
+        value, found = survey.look(survey.optimum + np.array(away))
         assert found == near
-        assert excess == pytest.approx(0.5 * np.mean((X @ away[1:]) ** 2), rel=1e-6, abs=1e-9)
+        assert value == pytest.approx(survey.lowest + 0.5 * np.mean((X @ away[1:]) ** 2), rel=1e-12)
 
 
 @pytest.mark.parametrize("loss", ["absolute", "huber"])
@@ -250,6 +253,147 @@ def test_where_little_is_left_unexplained_an_automatic_rate_is_small() -> None:
     y = 3000 * X[:, 0] + 3 + rng.standard_normal(100_000)
     fit = linnet.fit(X, y, loss=linnet.Quantile(0.9), solver=linnet.SGD(epochs=30))
     assert np.abs(fit.distance).max() < 20
+
+
+def surveyed(X: Floats, y: Floats, weight: Floats | None = None, l2: float = 0.0, *, intercept: bool = True) -> Survey:
+    """What a run is told of these rows."""
+    source = ArraySource(X, y, weight=weight)
+    return gathering.survey_of(source.blocks, Objective(Squared(), l2, intercept), source)
+
+
+def objective_at(
+    X: Floats, y: Floats, u: Floats, weight: Floats | None = None, l2: float = 0.0, *, penalised: bool = True
+) -> float:
+    """The objective with squared loss at [bias, weights], (d+1,), in rational arithmetic."""
+    bias, *weights = (Fraction(float(v)) for v in u)
+    cost = total = Fraction(0)
+    for row, target, w in zip(X, y, np.ones(len(y)) if weight is None else weight, strict=True):
+        r = Fraction(float(target)) - bias - sum(Fraction(float(a)) * b for a, b in zip(row, weights, strict=True))
+        cost += Fraction(float(w)) * r * r / 2
+        total += Fraction(float(w))
+    penalty = Fraction(l2) * sum(b * b for b in weights) / 2 if penalised else 0
+    return float(cost / total + penalty)
+
+
+def nearly_dependent(n: int, apart: float, offset: float = 0.0) -> tuple[Floats, Floats]:
+    """Two columns so far apart, and a target that follows the first."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((n, 1))
+    X = np.hstack([a, a + apart * rng.standard_normal((n, 1))]) + offset
+    return X, a[:, 0] + rng.standard_normal(n)
+
+
+def far_from_zero(n: int, offset: float, seed: int = 0) -> tuple[Floats, Floats]:
+    """Columns that without an intercept are nearly one, and a target that they have nothing to do with."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, 3)) + offset, rng.standard_normal(n)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "solver"),
+    [
+        (nearly_dependent(200, 1e-5), {}, SGD(lr=0.01, epochs=20)),
+        (nearly_dependent(200, 1e-9), {}, SGD(lr=0.01, epochs=20)),
+        (nearly_dependent(200, 1e-9), {"l2": 1e-3}, SGD(lr=0.01, epochs=20)),
+        (nearly_dependent(200, 1e-5, 1e5), {}, SGD(epochs=5)),
+        (nearly_dependent(200, 1e-13), {}, SGD(epochs=5)),
+        (far_from_zero(200, 1e6), {"intercept": False}, SGD(epochs=5)),
+        (far_from_zero(200, 1e8), {"intercept": False}, SGD(epochs=5)),
+        (far_from_zero(200, 1e9), {"intercept": False}, SGD(lr=1e-25, epochs=3)),
+    ],
+)
+def test_the_objective_keeps_its_digits_whatever_the_condition(
+    data: tuple[Floats, Floats], options: dict[str, Any], solver: SGD
+) -> None:
+    """Learned weights are far from the exact ones along a direction that the rows hardly tell."""
+    X, y = data
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
+    fit, l2 = linnet.fit(X, y, weight=weight, solver=solver, **options), options.get("l2", 0.0)
+    true = objective_at(X, y, fit.coefficients, weight, l2)
+    assert fit.objective == pytest.approx(true, rel=1e-6)
+    assert fit.history[-1].get("objective", true) == pytest.approx(true, rel=1e-6)
+    squares = 2 * objective_at(X, y, fit.coefficients, weight, penalised=False)
+    spread = y - np.average(y, weights=weight) if fit.intercept else y
+    assert 1 - fit.r2 == pytest.approx(squares / np.average(spread**2, weights=weight), rel=2e-6)
+    assert fit.residual_sd == pytest.approx(np.sqrt(squares * weight.sum() / fit.df_residual), rel=2e-6)
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-9, 1.0])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("dependent", [True, False])
+def test_the_objective_anywhere_is_the_rational_one(l2: float, intercept: bool, dependent: bool) -> None:
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((30, 3)) * [1.0, 1e-5, 1e7] + [0.0, 1.0, 1e7]
+    X[:, 1] = X[:, 0] + 2.0**-20 * X[:, 1]
+    if dependent:
+        X = np.column_stack([X[:, :2], X[:, 0] - 2.0 * X[:, 2], X[:, 2], X[:, 2]])
+    y, weight = rng.standard_normal(30), rng.uniform(0.1, 3.0, 30)
+    survey = surveyed(X, y, weight, l2, intercept=intercept)
+    assert survey.optimum is not None
+    for size in (0.0, 1e-3, 1.0, 1e6):
+        u = survey.optimum + size * rng.standard_normal(X.shape[1] + 1) * (
+            1.0 if intercept else [0.0] + [1.0] * X.shape[1]
+        )
+        value, _ = survey.look(u)
+        assert value is not None
+        assert value == pytest.approx(objective_at(X, y, u, weight, l2), rel=1e-6)
+        assert value >= survey.lowest
+
+
+def test_no_objective_is_below_its_minimum() -> None:
+    """Nor is a run called diverged for a negative one: nothing moves here."""
+    for seed in range(30):
+        X, y = far_from_zero(50, 1e9, seed)
+        fit = linnet.fit(X, y, intercept=False, solver=SGD(lr=1e-25, epochs=3))
+        assert fit.status is Status.STOPPED
+        assert fit.objective == pytest.approx(y @ y / 100, rel=1e-6)
+
+
+def test_where_too_few_digits_are_left_rows_are_asked() -> None:
+    """A history says nothing then, rather than what is wrong."""
+    X, y = nearly_dependent(60, 1e-13)
+    objective, source = Objective(Squared()), ArraySource(X, y)
+    u = np.array([0.1, 0.5, 0.4])
+    assert surveyed(X, y).look(u)[0] is None
+    last = Step(epoch=1, step=1, rows=60, weights=u[1:], bias=0.1)
+    assert completed(last, objective, source)[0].objective == pytest.approx(objective_at(X, y, u), rel=1e-14)
+    fit = linnet.fit(X, y, solver=SGD(epochs=3))
+    assert len(fit.history) == 3
+    assert not any("objective" in record for record in fit.history)
+    assert all(record["loss"] > 0 for record in fit.history)
+
+
+@pytest.mark.parametrize("copies", [1, 30])
+def test_dependent_columns_predict_each_row_as_closely_as_is_said(copies: int) -> None:
+    """Each prediction and each sum of two weights that are one, not only their mean square."""
+    rng = np.random.default_rng(1)
+    X = np.sqrt(0.01) * rng.standard_normal((1000, 30)) + np.sqrt(0.99) * rng.standard_normal((1000, 1))
+    y, Z = X.sum(axis=1) + 3 * rng.standard_normal(1000), np.column_stack([X, X[:, :copies]])
+    fit = linnet.fit(Z, y, solver="sgd")
+    assert fit.status is Status.PREDICTS
+    assert fit.exact is not None
+    A = np.column_stack([np.ones(1000), X])
+    covariance = fit.residual_sd**2 * np.linalg.inv(A.T @ A)
+    away = fit.coefficients - fit.exact
+    merged = away[:31].copy()
+    merged[1 : copies + 1] += away[31:]
+    assert (np.abs(A @ merged) <= 0.0501 * np.sqrt(np.einsum("ij,jk,ik->i", A, covariance, A))).all()
+    assert (np.abs(merged) <= 0.0501 * np.sqrt(covariance.diagonal())).all()
+
+
+def test_near_reaches_as_far_as_some_combination_would_be_noticed() -> None:
+    """Along each direction in weights that rows tell: CLOSE of its standard error is near, more is not."""
+    X, y = made(400)
+    survey = surveyed(np.column_stack([X, X[:, 0]]), y)
+    assert survey.optimum is not None
+    A = np.column_stack([np.ones(400), X])
+    rng = np.random.default_rng(3)
+    sd = np.sqrt(np.sum((y - A @ np.linalg.lstsq(A, y)[0]) ** 2) / 397)
+    for _ in range(20):
+        away = rng.standard_normal(3)
+        away *= CLOSE * sd / np.linalg.norm(A @ away)
+        assert survey.look(survey.optimum + np.append(0.999 * away, 0.0))[1]
+        assert not survey.look(survey.optimum + np.append(1.001 * away, 0.0))[1]
 
 
 CASES: dict[str, tuple[int, bool, dict[str, Any]]] = {

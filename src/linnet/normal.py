@@ -26,6 +26,8 @@ EXTREMES = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 """What a dependency's coefficients are cut to where they leave float64's range."""
 NEGLIGIBLE = 1e-9
 """Standardised coefficients of a dependency below this are rounding, not part of it."""
+NOTHING = np.empty((0, 0))
+"""What the kept columns reproduce where none was left out."""
 NARROW = 48
 """Features up to which our own kernel outruns LAPACK, which takes long to look at its arguments."""
 
@@ -141,7 +143,7 @@ def _by_cholesky(equations: NormalEquations, ridge: Float64s) -> Solution | None
         ridge,
         beta,
         float(mean[d] - mean[:d] @ beta),
-        (np.arange(d), V),
+        (np.arange(d), V, NOTHING),
         None,
         shrunk,
         max(residual, 0.0),
@@ -200,7 +202,7 @@ def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
         ridge,
         beta[0],
         -float(bias[0][0]),
-        (rows, V[0]),
+        (rows, V[0], NOTHING),
         (reach[0][0], V[0]),
         None if shrunk is None else (_multiply(m, shrunk)[0][0], shrunk[0]),
         residual,
@@ -269,13 +271,15 @@ def _least(
             own = np.ldexp(coefficients, k - equations.exponents[:d])
         own = np.where(coefficients != 0, np.sign(coefficients) * np.clip(np.abs(own), *EXTREMES), 0.0)
         dependencies.append((int(column), own, ldexp(float(constant), k)))
+    together = np.zeros((among.size, d))
+    together[:, among], together[:, left_out] = np.eye(among.size), reproduce
     confounded = any(constant and own.any() for _, own, constant in dependencies)
     return _solution(
         equations,
         ridge,
         full,
         float(mean[d] - mean[:d] @ full),
-        (among, basis),
+        (among, basis, together),
         (mean[:d] @ along, along),
         None,
         residual,
@@ -290,7 +294,7 @@ def _solution(
     ridge: Float64s,
     beta: Float64s,
     bias: float,
-    kept: tuple[NDArray[np.intp], Float64s],
+    kept: tuple[NDArray[np.intp], Float64s, Float64s],
     levers: Spread | None,
     shrunk: Spread | None,
     residual: float,
@@ -300,8 +304,8 @@ def _solution(
 ) -> Solution:
     """Bring what was solved into the data's units.
 
-    `kept` are the Solution's kept and basis; `levers` what it calls so, None where those of the basis itself are still
-    to be worked out; `shrunk` stands for them in the covariance of ridge weights.
+    `kept` are the Solution's kept, basis and reproduce; `levers` what it calls so, None where those of the basis itself
+    are still to be worked out; `shrunk` stands for them in the covariance of ridge weights.
     """
     d, basis = equations.features, kept[1]
     weights = np.empty(d)
@@ -336,6 +340,7 @@ def _solution(
         scaled_weights=beta,
         kept=kept[0],
         basis=basis,
+        reproduce=kept[2],
         levers=levers,
         variances=variances,
         shrunk=shrunk,

@@ -304,48 +304,54 @@ def descend(
 
 @compiled(fastmath=FAST)
 def excess(
-    u: Any,
-    optimum: Any,
-    tolerance: Any,
-    exponents: Any,
-    matrix: Any,
-    unit: float,
-    centre: Any,
-    l2: float,
-    intercept: bool,
-) -> tuple[float, bool]:
+    u: Any, known: Any, exponents: Any, basis: Any, reproduce: Any, unit: float, intercept: bool
+) -> tuple[float, float, bool]:
     """By how much the objective with squared loss lies above its minimum at u = [bias, weights], and whether u is near.
 
-    Near is where each of u is at most its tolerance away from the optimum.
+    It is half the square of how far u is from the optimum by coordinates in which the Gram matrix, with l2 the penalty
+    too, is the identity. A sum of squares cannot cancel, as the quadratic form in that matrix does where the weights
+    are off along columns that nearly depend on each other. Near is where each of u is at most its tolerance away.
 
     Args:
         u: (d+1,).
-        optimum: (d+1,), [bias, weights] at the minimum.
-        tolerance: (d+1,).
-        exponents: (d+1,), powers of two in whose units `matrix` is.
-        matrix: (d+1, d+1), of which the first d rows and columns are the features' centred cross products.
-        unit: what makes these means.
-        centre: (d+1,), of which the first d are the features' means.
-        l2: ridge penalty.
+        known: (4, d+1): [bias, weights] at the minimum; their tolerance; for the first d entries, the features' means;
+            and likewise, for the scaled features, the roots of their mean squares about 0.
+        exponents: (d+1,), powers of two in whose units the scaled features are.
+        basis: (r, r), as Solution has it.
+        reproduce: likewise, (r, d); not looked at where r is d.
+        unit: what makes means of the scaled products.
         intercept: whether there is a bias.
+
+    Returns:
+        How much, an error that rounding may have left in it, and whether u is near.
     """
-    d = u.size - 1
+    d, r = u.size - 1, basis.shape[0]
     scaled = np.empty(d)
-    square = penalty = 0.0
-    at_centre = u[0] - optimum[0]
-    near = abs(at_centre) <= tolerance[0]
+    at_centre = u[0] - known[0, 0]
+    near = abs(at_centre) <= known[1, 0]
+    reach = abs(at_centre)
     for j in range(d):
-        delta = u[j + 1] - optimum[j + 1]
-        near = near and abs(delta) <= tolerance[j + 1]
-        penalty += delta * delta
-        at_centre += centre[j] * delta
+        delta = u[j + 1] - known[0, j + 1]
+        near = near and abs(delta) <= known[1, j + 1]
+        at_centre += known[2, j] * delta
         scaled[j] = math.ldexp(delta, exponents[j])
-    for i in range(d):
-        row = 0.0
-        for j in range(d):
-            row += matrix[i, j] * scaled[j]
-        square += scaled[i] * row
+        reach += abs(scaled[j]) * known[3, j]
+    if r < d:
+        every, scaled = scaled, np.zeros(r)
+        for i in range(r):
+            alone = 0.0
+            for j in range(d):
+                alone += reproduce[i, j] * every[j]
+            scaled[i] = alone
+    square = 0.0
+    for i in range(r - 1, -1, -1):  # coordinates in the basis, in place
+        rest = 0.0
+        for j in range(i + 1, r):
+            rest += basis[i, j] * scaled[j]
+        scaled[i] = (scaled[i] - rest) / basis[i, i]
+        square += scaled[i] * scaled[i]
     square *= unit
     if intercept:
         square += at_centre * at_centre
-    return (square + l2 * penalty) / 2.0, near
+    rounding = EPS * reach
+    return square / 2.0, rounding * (math.sqrt(square) + rounding), near

@@ -47,6 +47,8 @@ class Solution:
         kept: (r,), indices of columns that are independent of those before them.
         basis: (r, r), upper triangular, row-major, the inverse of the Cholesky factor of the scaled equations of those
             columns: in it their Gram matrix is the identity.
+        reproduce: (r, d), what brings scaled weights of all columns to those of the kept ones alone that predict the
+            same; (0, 0) where all are kept.
         levers: how far the basis' coordinates reach: (r,) the features' mean by them, and (d, r) what each is in scaled
             weights, the smallest ones where columns were left out; where all are kept, that is `basis` itself.
         variances: (d+2,), scaled, of [bias, value at the centre, weights] per unit of residual variance.
@@ -64,6 +66,7 @@ class Solution:
     scaled_weights: Float64s
     kept: NDArray[np.intp]
     basis: Float64s
+    reproduce: Float64s
     levers: tuple[Float64s, Float64s]
     variances: Float64s
     shrunk: tuple[Float64s, Float64s] | None

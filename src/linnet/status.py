@@ -39,9 +39,9 @@ class Status(Enum):
         "lets them; standard errors to compare that with are missing, 0 or smaller"
     )
     PREDICTS = (
-        "learned: predictions agree with the exact ones, to 5 % of their standard errors or as far as rounding lets "
-        "them, for rows that keep the dependency: not every weight can be told from the others. Drop a column named "
-        "below, or add rows that tell them apart"
+        "learned: predictions agree with the exact ones, to 5 % of their classical standard errors or as far as "
+        "rounding lets them, for rows that keep the dependency: not every weight can be told from the others. Drop a "
+        "column named below, or add rows that tell them apart"
     )
     STEADY = (
         "learned: the weights have come to rest. They moved by less than 5 % of a least-squares standard error over "

@@ -32,8 +32,9 @@ def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
     place, history, seen = run.now.place, run.now.history, run.now.seen
     if survey.solution is not None and seen:
         for record in history:
-            if (at := seen.get(int(record["epoch"]))) is not None:
-                record["objective"] = survey.lowest + survey.look(at)[0]
+            at = seen.get(int(record["epoch"]))
+            if at is not None and (objective := survey.look(at)[0]) is not None:
+                record["objective"] = objective
     solver, learner = run.solver, run.learner
     u = learner.reported(place)
     weights, bias = u[1:], float(u[0])
@@ -135,10 +136,9 @@ def completed(last: Step, objective: Objective, source: Source) -> tuple[Step, i
 
 
 def _evaluate(survey: Survey, u: Float64s, blocks: Callable[[], Iterable[Block]]) -> tuple[float, float]:
-    """The objective and the mean of the squared residuals at [bias, weights]; by a pass where no sums tell."""
+    """The objective and the mean of the squared residuals at [bias, weights]; by a pass where no sums tell them."""
     objective, bias, weights = survey.objective, float(u[0]), u[1:]
-    if survey.optimum is not None:
-        value = survey.lowest + survey.look(u)[0]
+    if survey.optimum is not None and (value := survey.look(u)[0]) is not None:
         return value, 2.0 * max(value - objective.penalty(weights), 0.0)
 
     def cost(part: Block) -> Float64s:

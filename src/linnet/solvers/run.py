@@ -331,8 +331,7 @@ class Run:
         else:
             rows = self.spool.rows
             if self.survey is not None and self.survey.optimum is not None:
-                excess, near = self.survey.look(u)
-                objective = self.survey.lowest + excess
+                objective, near = self.survey.look(u)
         return Step(epoch, step, rows, u[1:], float(u[0]), objective, loss=loss), near
 
     def _keep(self, place: Place, step: Step, mean: float, u: Float64s, anchor: tuple[int, Float64s] | None) -> None:
@@ -346,7 +345,7 @@ class Run:
             seen = {epoch: at for epoch, at in seen.items() if epoch in kept}
         if step.objective is not None:
             record["objective"] = step.objective
-        elif self.squared and self.spool.features <= NARROW:
+        elif self.squared and self.survey is None and self.spool.features <= NARROW:
             seen = {**seen, place.epoch: u}
         due = self._after(place.epoch)
         good = self._milestone(place)

@@ -29,6 +29,8 @@ DOUBLE = 2.0**-44
 """and that no run can undercut in float64,"""
 ROUNDING = {np.dtype(np.float32): 2.0**-23, np.dtype(np.float64): DOUBLE}
 """or by the type of the features."""
+DIGITS = 1e-6
+"""Relative error from which an objective is not told."""
 LEAST = 1e-150
 """Spread of a column, below which its square is lost."""
 TINY = float(np.finfo(np.float64).tiny)
@@ -171,35 +173,48 @@ class Survey:
         told = (self.sd > 0) & (self.tolerance <= CLOSE * self.sd * (1 + 1e-9))
         return Status.CONVERGED if told[finite].all() else Status.AGREES
 
-    def look(self, u: Float64s) -> tuple[float, bool]:
-        """By how much the objective with squared loss lies above its minimum, at [bias, weights], (d+1,).
+    @cached_property
+    def _known(self) -> Float64s:
+        """What `excess` is told of the optimum and of the columns, (4, d+1)."""
+        assert self.solution is not None
+        equations = self.solution.equations
+        known = np.empty((4, self.scale.size))
+        known[0], known[1], known[2] = self._least, self.tolerance, self.centre
+        np.sqrt(equations.raw * (equations.factor / equations.total), out=known[3])
+        return known
+
+    def look(self, u: Float64s) -> tuple[float | None, bool]:
+        """The objective with squared loss at [bias, weights], (d+1,); None where rounding leaves too few digits.
 
         And whether these are within the tolerance of the optimum, and so are predictions.
         """
-        assert self.solution is not None
-        equations, objective = self.solution.equations, self.objective
-        unit = equations.factor / equations.total
-        value, near = excess(
+        solution = self.solution
+        assert solution is not None
+        equations = solution.equations
+        above, error, near = excess(
             u,
-            self._least,
-            self.tolerance,
+            self._known,
             equations.exponents,
-            equations.matrix[0],
-            unit,
-            self.centre,
-            float(objective.l2),
-            objective.intercept,
+            solution.basis,
+            solution.reproduce,
+            equations.factor / equations.total,
+            self.objective.intercept,
         )
-        return float(value), bool(near) and (not self.solution.dependencies or self._predicts(value))
+        value = self.lowest + above
+        near = near and (not solution.dependencies or self._predicts(above + error))
+        return (None if error > DIGITS * value else value), near
 
     def _predicts(self, excess: float) -> bool:
-        """Whether weights that cannot be told apart, and have no tolerance, predict as the optimum does."""
-        assert self.solution is not None
-        noise = self.solution.residual_sd
+        """Whether weights that cannot be told apart, and have no tolerance, predict as the optimum does, in each row.
+
+        With σ² the residuals' variance, n·(mean square of the change in predictions) ≤ (CLOSE·σ)² bounds the change of
+        every combination of the weights that can be told by CLOSE of its standard error, and with it that of every
+        prediction (Scheffé 1953, Biometrika 40(1/2), whose ellipsoid this is).
+        """
         least = self._resolution**2
-        if noise > 0:
-            least = max(least, (CLOSE * noise) ** 2 * (self.solution.rank + 1) / self.n)
-        return bool(2.0 * excess <= least)
+        if self.noise > 0:
+            least = max(least, (CLOSE * self.noise) ** 2 / self.n)
+        return 2.0 * excess <= least
 
     def rate(self, batch_size: int, sample: Block, unit: float, *, alone: bool) -> float:
         """A learning rate, in standardised units, that is stable for minibatches.
