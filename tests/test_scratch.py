@@ -306,7 +306,10 @@ def test_too_large_a_rate_shows(train: Train) -> None:
         ({"y": np.ones((53, 2))}, r"y must have one dimension"),
         ({"X": np.ones(53)}, r"X must have two dimensions"),
         ({"X": np.ones((0, 3))}, "at least one row"),
-        ({"X": np.full((53, 3), np.nan)}, r"Column 'x1' is missing \(NaN\) in row 1"),
+        (
+            {"X": np.full((53, 3), np.nan)},
+            r"Column 'x1' is missing \(NaN\) in row 1,.*looked at: drop these rows, or mend the data\.$",
+        ),
         ({"weight": -np.ones(53)}, "weights must be finite and at least 0"),
         ({"weight": np.ones(5)}, "X has 53 rows, but weight has 5 values"),
         ({"weight": np.zeros(53)}, "every row has weight 0"),
@@ -342,6 +345,19 @@ def test_too_large_a_rate_shows(train: Train) -> None:
         ({"schedule": "cosine"}, 'schedule must be "constant" or "inverse-time", but is \'cosine\''),
         ({"decay": -1}, "decay must be a finite number above 0, but is -1"),
         ({"order": [0, 1]}, "order must be a function that gives the row numbers"),
+        (
+            {"order": lambda _: None},
+            "order of an epoch must be a list or an array of row numbers.* from 0 to 52, but is None",
+        ),
+        ({"order": lambda _: (i for i in range(53))}, "but is <generator"),
+        ({"order": lambda _: [0, 53]}, r"but is \[0, 53\]"),
+        ({"order": lambda _: [3, -1]}, r"but is \[3, -1\]"),
+        ({"order": lambda _: []}, r"but is \[\]"),
+        ({"order": lambda _: np.ones(53, bool)}, r"but is array\(\[ True"),
+        ({"order": lambda _: np.arange(53.0)}, r"but is array\(\[ 0\.,"),
+        ({"order": lambda _: torch.arange(53)[:, None]}, r"but is tensor\("),
+        ({"order": lambda _: [[0], [1, 2]]}, r"but is \[\[0\], \[1, 2\]\]"),
+        ({"order": lambda _: "012"}, "but is '012'"),
         ({"seed": -1}, "seed must be a whole number, at least 0, but is -1"),
         ({"seed": 0.5}, "seed must be a whole number, at least 0"),
     ],
@@ -351,6 +367,20 @@ def test_what_cannot_be_used_is_refused(train: Train, changes: dict[str, Any], m
     X, y = problem()
     with pytest.raises(InputError, match=message):
         list(train(**{"X": X, "y": y, **changes}))
+
+
+@both
+def test_an_order_may_be_any_sequence_of_row_numbers(train: Train) -> None:
+    """Some rows, or some twice: what counts is that they are rows."""
+    X, y = problem()
+    known = [5, 0, 52, 5]
+    forms = known, tuple(known), np.array(known, np.uint8), torch.tensor(known), np.array(known, ">i4")
+    ends = [list(train(X, y, order=lambda _, form=form: form, batch_size=2))[-1] for form in forms]
+    w = np.array([end.weights for end in ends])
+    assert (w == w[0]).all()
+    assert all(end.rows == 4 for end in ends)
+    by_range = list(train(X, y, order=lambda _: range(53)))[-1]
+    assert by_range.rows == 53
 
 
 def test_one_page() -> None:

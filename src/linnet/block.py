@@ -15,6 +15,9 @@ KINDS = np.dtype(np.float64), np.dtype(np.float32)
 """Numbers as compiled loops take them, in this machine's byte order,"""
 FLOAT64 = KINDS[:1]
 """and row weights."""
+MISSING = 'use missing="drop" or missing="mean", or mend the data'
+NO_MISSING = "drop these rows, or mend the data"
+"""What to do about a missing value where `missing=` is an argument, and where it is none."""
 
 
 class InputError(ValueError):
@@ -73,7 +76,7 @@ class Block:
         start = self.start + (rows.start or 0) if isinstance(rows, slice) else self.start
         return Block(self.X[rows], y, weight, start)
 
-    def check(self, names: Sequence[str], target: str, where: Callable[[int], str]) -> None:
+    def check(self, names: Sequence[str], target: str, where: Callable[[int], str], missing: str = MISSING) -> None:
         """Refuse numbers that are not finite and weights below 0.
 
         Solvers call this when their sums come out non-finite, so that good data are not read a second time
@@ -83,6 +86,7 @@ class Block:
             names: of the features.
             target: name of the target.
             where: how a message names a row, given its number as `start` counts it.
+            missing: what to do about a missing value.
 
         Raises:
             InputError: names the first column and row at fault.
@@ -94,9 +98,7 @@ class Block:
             if bad.any():
                 row = int(np.argmax(bad))
                 kind, remedy = (
-                    ("missing (NaN)", 'use missing="drop" or missing="mean", or mend the data')
-                    if np.isnan(values[row])
-                    else ("infinite", "correct or remove that row")
+                    ("missing (NaN)", missing) if np.isnan(values[row]) else ("infinite", "correct or remove that row")
                 )
                 raise InputError(
                     f"Column {name!r} is {kind} in {where(self.start + row)}, one of {int(bad.sum()):,} such values "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from linnet.scratch import device, mean_cost, quantile, rate
-from linnet.tensors import Minibatch, Tensor, check, leaves, numbers, shuffled, tensors, torch
+from linnet.tensors import Minibatch, Tensor, check, leaves, numbers, shuffled, tensors, torch, visits
 
 __all__ = ["absolute", "huber", "quantile", "squared", "train"]  # torch has no quantile loss: it is scratch's
 
@@ -68,7 +68,7 @@ def train(
     data = torch.utils.data.TensorDataset(X, y, weight)
     step = 0
     for epoch in range(1, epochs + 1):
-        seen, rows = 0, order(epoch) if order else shuffled(n, random)
+        seen, rows = 0, visits(order(epoch) if order else shuffled(n, random), n)
         # The usual shuffle=True would take other orders than scratch does.
         for batch in torch.utils.data.DataLoader(data, batch_size=int(batch_size), sampler=rows):
             X_part, y_part, weight_part = (part.to(to) for part in batch)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from linnet.block import InputError
-from linnet.tensors import Minibatch, Tensor, check, leaves, numbers, shuffled, tensors, torch
+from linnet.tensors import Minibatch, Tensor, check, leaves, numbers, shuffled, tensors, torch, visits
 
 
 def device() -> torch.device:
@@ -35,7 +35,7 @@ def synthetic_data(w: Any, b: float, n: int, noise: float = 0.01, seed: int = 0)
 def minibatches(order: Any, batch_size: int, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The rows of each column in the given order, `batch_size` at a time; at the end those that are left."""
     check(batch_size=batch_size)
-    rows = torch.as_tensor(order, device=columns[0].device)
+    rows = torch.as_tensor(visits(order, len(columns[0])), device=columns[0].device)
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
         yield tuple(column[batch] for column in columns)
@@ -124,7 +124,7 @@ def train(
     is of all that is random.
 
     Raises:
-        InputError: data, a start or a setting that cannot be used, or a loss that is not of each row.
+        InputError: data, a start, an order or a setting that cannot be used, or a loss that is not of each row.
     """
     check(loss=loss, lr=lr, batch_size=batch_size, epochs=epochs, momentum=momentum, l2=l2, average=average)
     check(schedule=schedule, decay=decay, order=order, seed=seed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linnet.block import Block, Float64s, InputError
+from linnet.block import NO_MISSING, Block, Float64s, InputError
 from linnet.settings import Allowed, finite, kept, no_more, positive, truth, whole
 from linnet.solvers.solver import Step
 from linnet.sources.arrays import ArraySource
@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
         "torch is not installed: linnet.scratch, like linnet.concise, needs the extra: pip install linnet[torch]"
     ) from error
 
-__all__ = ["Minibatch", "Tensor", "check", "leaves", "numbers", "shuffled", "tensors", "torch"]
+__all__ = ["Minibatch", "Tensor", "check", "leaves", "numbers", "shuffled", "tensors", "torch", "visits"]
 
 
 class Minibatch(Step):
@@ -78,7 +78,7 @@ def tensors(X: Any, y: Any, weight: Any, device: torch.device) -> tuple[Tensor, 
     dtype = block.X.dtype
     with np.errstate(over="ignore"):  # a target too large for float32 is then refused as infinite
         block = Block(block.X, np.asarray(block.y, dtype=dtype), block.weight)
-    block.check(source.design.names, source.target, source.where)
+    block.check(source.design.names, source.target, source.where, NO_MISSING)
     weight = np.ones(block.rows) if block.weight is None else block.weight
     if not weight.any():
         raise InputError("There are no rows to learn from: every row has weight 0.")
@@ -109,6 +109,24 @@ def leaves(start: Any, like: Tensor) -> tuple[Tensor, Tensor]:
 def shuffled(n: int, random: np.random.Generator) -> Order:
     """The row numbers 0 to n - 1 in random order, (n,): the order that `linnet.SGD` draws too."""
     return np.asarray(permutations(n, random)[0])
+
+
+def visits(order: Any, n: int) -> Order:
+    """An order of n rows as whole numbers, (k,); it may leave rows out, or visit them again.
+
+    Raises:
+        InputError: it is no sequence of row numbers from 0 to n - 1, or empty.
+    """
+    try:
+        rows = np.asarray(order.detach().cpu() if isinstance(order, Tensor) else order)
+    except ValueError:  # rows of different length
+        rows = np.empty(0)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or not rows.size or rows.min() < 0 or rows.max() >= n:
+        raise InputError(
+            f"The order of an epoch must be a list or an array of row numbers, whole numbers from 0 to {n - 1:,}, but "
+            f"is {' '.join(reprlib.repr(order).split())}."
+        )
+    return rows.astype(np.int64, copy=False)
 
 
 def numbers(values: Any) -> Float64s:
