@@ -196,6 +196,42 @@ def test_a_diverging_loss_does_not_press_the_others_flat() -> None:
     assert "leaves the picture" in figure.get_supxlabel()
 
 
+def test_a_loss_that_goes_on_growing_has_diverged_though_it_is_finite() -> None:
+    """As the Steps of scratch do, which nobody ends: its scale is the others'."""
+    good = losses([2.0 * 0.5**k for k in range(20)])
+    bad = losses([2.0 * 1e7**k for k in range(20)])
+    figure = figures.loss_curve(good, bad, labels=["good", "bad"], optimum=1e-8)
+    axes = axes_of(figure)
+    assert legend(axes)[:2] == ["good", "bad (diverged)"]
+    low, high = axes.get_ylim()
+    assert high == pytest.approx(200)
+    assert 1e-9 < low < 1e-8  # below the optimum, and by no more than a margin
+    assert "a line that leaves the picture diverged" in figure.get_supxlabel()
+    assert axes.get_title(loc="left").startswith("Lowest at the end of 2 runs: good")
+    assert said(axes_of(figures.loss_curve(bad))) == "The run diverged after 20 epochs"
+    below = axes_of(figures.loss_curve(losses([1.0, -0.5, -2.0]), losses([-1.0 * 1e7**k for k in range(20)])))
+    assert below.get_yscale() == "linear"
+    assert below.get_ylim()[0] == pytest.approx(-100)
+    assert 1 < below.get_ylim()[1] < 10
+
+
+@pytest.mark.parametrize(
+    ("values", "diverged"),
+    [
+        ([1.0, 0.5, 0.5, 50.0, 100.0], False),  # no more than a figure shows
+        ([1.0, 0.5, 0.5, 50.0, 101.0], True),
+        ([1e-9, 1.0, 1.1, 0.9, 1.05], False),  # from an optimum to where a rate too large for it rests
+        ([1e-9, 1.0, 1.1, 2.0, 4.0], True),
+        ([1.0, 1e9, 1e6, 1e3, 2.0], False),  # it came back
+        ([0.0, 1.0, 2.0, 9.0, 1e3], False),  # no start to compare with
+        ([1e3], False),
+    ],
+)
+def test_what_counts_as_diverged(values: list[float], diverged: bool) -> None:
+    axes = axes_of(figures.loss_curve(losses(values), losses([1.0, 1.0])))
+    assert ("run 1 (diverged)" in legend(axes)) == diverged
+
+
 def test_the_last_step_of_a_diverged_run_goes_back_and_is_not_drawn() -> None:
     X, y = rows()
     solver = SGD(lr=0.5, batch_size=5, epochs=3, every=1, tol=None)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from linnet import SGD, Absolute, Huber, InputError, Quantile, Squared, cli, comparison, options
-from linnet.losses import Quantiles
-from linnet.plan import LOSSES, OPTIMAL, SOLVERS, Errors
+from linnet.losses import LOSSES, Quantiles
+from linnet.plan import OPTIMAL, SOLVERS, Errors
 
 # name in Python: what is typed, and what it means
 SETTINGS: dict[str, tuple[Any, Any]] = {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -209,6 +210,92 @@ def test_a_run_that_stays_at_the_optimum_is_shown_whole() -> None:
     assert np.diff(still.get_xlim())[0] > 0
 
 
+@pytest.mark.parametrize(("loss", "cost"), LOSSES)
+def test_without_an_intercept_two_features_have_their_contours_at_bias_0(loss: Loss, cost: Any) -> None:
+    X, y = rows(2)
+    run = steps([(0.0, 0.0, 0.0), (0.0, 2.0, 1.0), (0.0, 3.0, 4.0)])
+    figure = figures.path(run, X, y, loss)
+    axes = axes_of(figure)
+
+    def mean(points: Floats) -> Floats:
+        return np.array([cost(y - X @ point).mean() for point in points])
+
+    best = star(axes)
+    least = mean(best[None])[0]
+    assert (mean(best + np.random.default_rng(0).normal(0, 0.1, (50, 2))) >= least - 1e-9).all()
+    for level, points in contours(axes)[-3:]:
+        some = points[:: max(1, len(points) // 5)]
+        np.testing.assert_allclose(mean(some) - least, level, rtol=0.05)
+    if isinstance(loss, Squared):
+        np.testing.assert_allclose(best, np.linalg.lstsq(X, y)[0], rtol=1e-9)
+    first, last = mean(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    found = re.fullmatch(r"The mean loss goes from (\S+) to (\S+) in 2 steps", axes.get_title(loc="left"))
+    assert found is not None
+    assert [float(found[1]), float(found[2])] == pytest.approx([first, last], rel=5e-3)
+    assert "no intercept: the bias stays 0" in figure.get_supxlabel()
+    assert "at its best" not in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize(("loss", "cost"), LOSSES)
+def test_without_an_intercept_one_feature_has_its_optimum_at_bias_0(loss: Loss, cost: Any) -> None:
+    """Contours are over weight and bias all the same: on the line of bias 0 the optimum touches the innermost."""
+    X, y = rows()
+    figure = figures.path(steps([(0.0, 0.0), (0.0, 2.0), (0.0, 3.0)]), X, y, loss)
+    axes = axes_of(figure)
+
+    def mean(points: Floats) -> Floats:
+        return np.array([cost(y - bias - weight * X[:, 0]).mean() for weight, bias in points])
+
+    weight, bias = star(axes)
+    assert bias == 0
+    if isinstance(loss, Squared):
+        assert weight == pytest.approx(X[:, 0] @ y / (X[:, 0] @ X[:, 0]), rel=1e-9)
+    near = np.column_stack([weight + np.linspace(-2, 2, 401), np.zeros(401)])
+    assert (mean(near) >= mean(np.array([[weight, 0.0]])) - 1e-9).all()
+    (level, inner), (above, outer) = contours(axes)[-2:]
+    assert (mean(outer) - mean(inner).mean()).mean() == pytest.approx(above - level, rel=0.02)
+    assert "above its least here" in figure.get_supxlabel()
+    assert "the bias stays 0; the optimum is the best weight at that" in figure.get_supxlabel()
+    given = figures.path(steps([(0.0, 0.0), (0.0, 2.0)]), X, y, loss, [0.0, 1.0])
+    assert star(axes_of(given)).tolist() == [1.0, 0.0]
+    assert "best weight" not in given.get_supxlabel()
+
+
+def test_a_start_at_bias_0_is_no_run_without_an_intercept() -> None:
+    X, y = rows(2)
+    runs = steps([(0, 0, 0)]), steps([(0, 0, 0), (1, 1, 1)])
+    (best,) = {tuple(star(axes_of(figures.path(run, X, y)))) for run in runs}
+    np.testing.assert_allclose(best, np.linalg.lstsq(np.column_stack([np.ones(80), X]), y)[0][1:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_runs_of_the_solver_without_an_intercept_are_known(d: int) -> None:
+    X, y = rows(d)
+
+    def run(intercept: bool, lr: float = 0.02) -> list[Step]:
+        solver = SGD(lr=lr, batch_size=8, epochs=200, every=1, tol=None)
+        return list(solver.steps(Objective(Squared(), intercept=intercept), open_source(X, y)))
+
+    without = figures.path(run(False), X, y)
+    best = np.linalg.lstsq(X, y)[0]
+    np.testing.assert_allclose(star(axes_of(without))[:d], best, rtol=1e-9)
+    both = figures.path([run(False), run(True)], X, y, labels=["a", "b"])
+    best = np.linalg.lstsq(np.column_stack([X, np.ones(80)]), y)[0]
+    np.testing.assert_allclose(star(axes_of(both)), best[:2], rtol=1e-9)
+    whose = "the optimum is" if d == 1 else "contours and optimum are"
+    assert f"a: no intercept, while {whose} with one" in both.get_supxlabel()
+    diverged = run(True, 5.0)[-1]  # it went back to the start, whose bias is 0
+    assert diverged.status is Status.DIVERGED
+    np.testing.assert_allclose(star(axes_of(figures.path([diverged], X, y))), best[:2], rtol=1e-9)
+
+
+def test_a_loss_may_be_named() -> None:
+    X, y = rows(n=41)
+    named, given = (figures.path(descent(0.2, 5), X, y, loss) for loss in ("absolute", Absolute()))
+    np.testing.assert_array_equal(star(axes_of(named)), star(axes_of(given)))
+    assert "mean absolute loss" in named.get_supxlabel()
+
+
 def test_a_table_gives_the_names() -> None:
     import pandas as pd
 
@@ -308,7 +395,8 @@ GOOD = steps([(0, 0), (1, 1)])
         (GOOD, 2, {}, "Run 1 learned 1 weights, but X has 2 columns"),
         (GOOD, 3, {}, "one feature or two, but X has 3"),
         (steps([(np.nan, 0)]), 1, {}, "diverged at once"),
-        (GOOD, 1, {"loss": "huber"}, "must be a Loss, such as Squared"),
+        (GOOD, 1, {"loss": "hubert"}, "There is no loss 'hubert': choose from squared, absolute, huber"),
+        (GOOD, 1, {"loss": Quantile([0.1, 0.9])}, "There is no loss Quantiles"),
         (GOOD, 1, {"optimum": [1.0]}, "2 finite numbers"),
         (GOOD, 1, {"optimum": [np.inf, 1.0]}, "2 finite numbers"),
         (GOOD, 1, {"optimum": "here"}, "2 finite numbers"),
@@ -324,5 +412,5 @@ def test_what_cannot_be_drawn_is_refused(runs: Any, X: int, options: dict[str, A
 def test_rows_with_gaps_are_refused() -> None:
     X, y = rows()
     X[3] = np.nan
-    with pytest.raises(InputError, match=r"'x1' is missing .* row 4"):
+    with pytest.raises(InputError, match=r"'x1' is missing .* row 4.*: drop these rows, or mend the data\.$"):
         figures.path(GOOD, X, y)

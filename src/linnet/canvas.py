@@ -271,3 +271,18 @@ def _families() -> list[str]:
 
     installed = set(font_manager.get_font_names())
     return ["DejaVu Sans", *(family for family in FAMILIES if family in installed)]
+
+
+def key(figure: Figure, axes: Axes) -> None:
+    """The legend of the axes, if they have one, above them: within, it would hide lines that cross everywhere.
+
+    The figure grows by the legend's height, so that the axes keep theirs.
+    """
+    from rich.cells import cell_len
+
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    columns = max(1, min(len(labels), 95 // (8 + max(cell_len(label) for label in labels))))
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(labels) // columns))
+    figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=9, labelcolor=INK)

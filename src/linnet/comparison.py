@@ -13,8 +13,7 @@ from linnet.block import Float64s, InputError
 from linnet.fits import Fits
 from linnet.fitting import fit_source
 from linnet.influence import DecidingRows, deciding_rows
-from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared
-from linnet.plan import named_loss
+from linnet.losses import Absolute, Huber, Loss, Quantile, Quantiles, Squared, named_loss
 from linnet.sources import open_source
 from linnet.text import about, listed
 

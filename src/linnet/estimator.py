@@ -15,10 +15,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from linnet.block import Float64s, InputError
 from linnet.design import Design
 from linnet.fitting import continue_sgd, fit_from_moments, fit_source
-from linnet.losses import Loss, Quantiles, Squared
+from linnet.losses import Loss, Quantiles, Squared, named_loss
 from linnet.moments import Moments, Precision
 from linnet.objective import Objective
-from linnet.plan import Errors, Precisions, named_loss, planned
+from linnet.plan import Errors, Precisions, planned
 from linnet.solvers.solver import Solver
 from linnet.sources.arrays import ArraySource
 from linnet.status import Status

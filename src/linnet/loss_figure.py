@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.block import Float64s, InputError
-from linnet.canvas import COLOURS, INK, PALE, alike, blank, caption, finish, tick, title
+from linnet.canvas import COLOURS, INK, PALE, alike, blank, caption, finish, key, tick, title
 from linnet.fitted import Fit
 from linnet.settings import finite
 from linnet.solvers.solver import Step
@@ -27,6 +27,8 @@ NOISY = 200  # looks from which a running median is easier to read
 HUGE = 1e250  # beyond it matplotlib's margins overflow
 HIGH = 100.0  # a diverging loss is shown up to this many times what the runs start from
 TOLD_APART = ("lr", "batch_size", "momentum", "average", "schedule", "shuffle", "init", "seed")  # runs, in a legend
+RISE = 3.0  # times the highest loss of its first half that a run must end at to be one that rises
+MARGIN = 0.05  # of a scale that is left free beyond what is drawn
 REACHED = "the loss is taken at the weights reached by then"
 MET = "each row's loss is taken before its own minibatch moves the weights"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
@@ -38,9 +40,10 @@ def loss_curve(
     """Draw the loss of one or several runs against the epoch, on a log scale.
 
     What is drawn is the objective at the weights reached, where every run knows it at every look, and else the mean
-    loss that the rows met on the way. A run that diverges is drawn as far as it is finite, up to a hundred times where
-    the runs start. A loss of 0 has no place on a log scale and is marked below it; where one is negative, the scale is
-    linear. When no run goes beyond its first epoch, minibatches are counted instead.
+    loss that the rows met on the way. A run that diverges, which is also one that ends, still rising, above a hundred
+    times its start, is drawn as far as it is finite, up to a hundred times where the runs start. A loss of 0 has no
+    place on a log scale and is marked below it; where one is negative, the scale is linear. When no run goes beyond its
+    first epoch, minibatches are counted instead.
 
     Args:
         runs: each a learned Fit, or the Steps of a run. These begin after its first minibatch; a Step of number 0
@@ -75,6 +78,7 @@ def loss_curve(
         )  # fmt: skip
     if not same and any(curve.lowest is not None for curve in curves):
         about.append("dashed: the exact optimum of each run")
+    _limit(axes, curves)
     _ticks(axes)
     axes.set_xlabel(unit)
     axes.set_ylabel(_cost(taken))
@@ -92,7 +96,7 @@ class _Curve:
         label: in the legend.
         x: (k,), where each was looked at.
         y: (k,), the losses; finite.
-        diverged: whether the run went on to what is not finite, or was ended because it was about to.
+        diverged: whether the run went on to what is not finite, was ended because it was about to, or is on its way.
         lowest: the objective at the exact optimum, where that is known.
         colour: of its line.
         dashes: likewise.
@@ -142,10 +146,20 @@ def _curves(
         ended = run.status is Status.DIVERGED if isinstance(run, Fit) else run[-1].status is Status.DIVERGED
         lowest = _lowest(run) if optimum is None else optimum
         colour, dashes = COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
-        curves.append(_Curve(label, x[kept], y[kept], ended or good < y.size, lowest, colour, dashes))
+        diverged = ended or good < y.size or _rising(y[kept])
+        curves.append(_Curve(label, x[kept], y[kept], diverged, lowest, colour, dashes))
     if not any(curve.y.size for curve in curves):
         raise InputError("There is no finite loss to draw: the runs diverged at once. Use a smaller learning rate.")
     return curves, "minibatch" if within else "epoch", how
+
+
+def _rising(y: Float64s) -> bool:
+    """Whether losses end above what a figure shows of a run that diverges, and not merely on a higher level."""
+    size = abs(y)
+    if y.size < 2 or not size[0] > 0:
+        return False
+    end = float(np.median(size[-max(1, y.size // 10) :]))
+    return end > HIGH * size[0] and end > RISE * float(size[: -(-y.size // 2)].max())
 
 
 def _looks(run: Fit | list[Step], position: int) -> list[dict[str, float]]:
@@ -188,21 +202,6 @@ def steps_of(run: Any, position: int) -> list[Step]:
                 f"but is or holds something else: {type(step).__name__}."
             )
     return steps
-
-
-def key(figure: Figure, axes: Axes) -> None:
-    """The legend of the axes, if they have one, above them: within, it would hide lines that cross everywhere.
-
-    The figure grows by the legend's height, so that the axes keep theirs.
-    """
-    from rich.cells import cell_len
-
-    labels = axes.get_legend_handles_labels()[1]
-    if not labels:
-        return
-    columns = max(1, min(len(labels), 95 // (8 + max(cell_len(label) for label in labels))))
-    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(labels) // columns))
-    figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=9, labelcolor=INK)
 
 
 def labels_of(runs: Sequence[Fit | list[Step]], labels: Sequence[str] | None) -> list[str]:
@@ -272,10 +271,7 @@ def _draw_curves(axes: Axes, curves: Sequence[_Curve]) -> list[str]:
     else:
         about.append("linear scale, because no logarithm can show losses below 0")
     floor = drawn[drawn > 0].min() / 2 if logarithmic else 0.0
-    starts = [abs(curve.y[0]) for curve in curves if curve.y.size]
-    calm = [abs(curve.y).max() for curve in curves if curve.y.size and not curve.diverged]
-    top = max(max(starts) * HIGH, *calm, 0.0)
-
+    top = _top(curves)
     for curve in curves:
         zero = curve.y == 0 if logarithmic else np.zeros(curve.y.size, np.bool_)
         y = np.where(zero, np.nan, np.clip(curve.y, -HUGE, HUGE))
@@ -299,13 +295,33 @@ def _draw_curves(axes: Axes, curves: Sequence[_Curve]) -> list[str]:
         if curve.diverged and y.size and abs(y[-1]) <= top:
             axes.plot(curve.x[-1:], y[-1:], "X", color=curve.colour, markersize=9, label="_")
             about.append("crosses: ended there, because the loss grew without bound")
-    if drawn.max() > top:
-        axes.set_ylim(top=top)
-    if drawn.min() < -top:
-        axes.set_ylim(bottom=-top)
     if abs(drawn).max() > top:
         about.append("a line that leaves the picture diverged")
     return list(dict.fromkeys(about))
+
+
+def _top(curves: Sequence[_Curve]) -> float:
+    """The largest loss that a picture shows."""
+    starts = [abs(curve.y[0]) for curve in curves if curve.y.size]
+    calm = [abs(curve.y).max() for curve in curves if curve.y.size and not curve.diverged]
+    return float(max(max(starts) * HIGH, *calm, 0.0))
+
+
+def _limit(axes: Axes, curves: Sequence[_Curve]) -> None:
+    """End the scale where the picture does: by itself it makes room for what runs away, and the more below it."""
+    top, drawn = _top(curves), np.concatenate([line.get_ydata() for line in axes.get_lines()]).astype(float)
+    drawn = drawn[np.isfinite(drawn)]
+    shown = drawn[abs(drawn) <= top]
+    if not (top > 0 and shown.size) or shown.size == drawn.size:
+        return
+    low, high = float(shown.min()), float(shown.max())
+    if drawn.max() > top:
+        high = top
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low * (low / high) ** MARGIN, high)
+    else:
+        margin = MARGIN * (high - low)
+        axes.set_ylim(-top if drawn.min() < -top else low - margin, high if high == top else high + margin)
 
 
 def _ticks(axes: Axes) -> None:

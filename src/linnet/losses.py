@@ -329,3 +329,22 @@ def _share(q: object) -> float:
             "0.9 the value that nine rows in ten stay below."
         )
     return read
+
+
+LOSSES: dict[str, type[Loss]] = {"squared": Squared, "absolute": Absolute, "huber": Huber, "quantile": Quantile}
+
+
+def named_loss(loss: str | Loss) -> Loss:
+    """The loss by that name, or the Loss itself.
+
+    Raises:
+        InputError: there is none; or the Loss has no name, or that of another.
+    """
+    if isinstance(loss, Loss):
+        name = getattr(loss, "name", None)
+        if not isinstance(name, str) or not isinstance(loss, LOSSES.get(name, Loss)):
+            raise InputError(f"A Loss of your own needs a name that no other has, but {loss!r} has the name {name!r}.")
+        return loss
+    if loss not in tuple(LOSSES):  # a tuple, since what cannot be hashed is no name either
+        raise InputError(f"There is no loss {loss!r}: choose from {', '.join(LOSSES)}.")
+    return LOSSES[loss]()

@@ -254,8 +254,7 @@ def loss(
     Raises:
         InputError: a parameter is out of its range, or is another loss's.
     """
-    from linnet.losses import Huber, Quantile
-    from linnet.plan import named_loss
+    from linnet.losses import Huber, Quantile, named_loss
 
     owners = (("--delta", delta, "huber"), ("--k", k, "huber"), ("--scale", scale, "huber"))
     given = {

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Block, Float64s, InputError
-from linnet.canvas import COLOURS, INK, blank, caption, finish, title
-from linnet.loss_figure import DASHES, FEW, MANY, apart, key, labels_of, steps_of
-from linnet.losses import Loss, Squared
+from linnet.block import NO_MISSING, Block, Float64s, InputError
+from linnet.canvas import COLOURS, INK, blank, caption, finish, key, title
+from linnet.loss_figure import DASHES, FEW, MANY, apart, labels_of, steps_of
+from linnet.losses import Loss, Squared, named_loss
 from linnet.solvers.solver import Step
 from linnet.status import Status
-from linnet.text import number, shorten
+from linnet.text import listed, number, shorten
+from linnet.valley import Valley, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +26,6 @@ SQUARED = Squared()
 REACH = 1.6  # a diverging path is shown up to this many times as far from the optimum as runs start
 LEAST = 0.35  # and as much of that to either side of the optimum is shown, along each axis
 RINGS = 14  # contours; from one to the next the loss above the optimum doubles
-FINE, COARSE = 161, 91  # points of a grid a side: where each costs nothing, and where it costs a look at the rows
-ROWS = 1_000  # that contours of other losses than the squared one are taken from
 CALM = 3.0  # times its median distance that a path may be off at most, and be shown whole
 
 
@@ -34,7 +33,7 @@ def path(
     runs: Iterable[Step] | Iterable[Iterable[Step]],
     X: Any,
     y: Any,
-    loss: Loss = SQUARED,
+    loss: str | Loss = SQUARED,
     optimum: Any = None,
     *,
     labels: Sequence[str] | None = None,
@@ -46,12 +45,15 @@ def path(
     large enough for every path that does not run away; one that does is cut off where it leaves. Contours of another
     loss than the squared one are taken from at most 1,000 rows, evenly chosen.
 
+    Where the bias is 0 in every Step of every run, they learned without an intercept, and what is drawn is the loss of
+    such a model: with two features at bias 0, and with one the optimum is the best weight at bias 0.
+
     Args:
         runs: the Steps of a run, or those of several, each a list. These begin after its first minibatch; a Step of
             number 0 before them, with the weights that it began with, shows the start as well.
         X: features, (n, 1) or (n, 2), in any form that `linnet.fit` takes; these rows are held in memory.
         y: target, (n,); for a table its column's name.
-        loss: what a residual costs.
+        loss: what a residual costs, a Loss or its name.
         optimum: [bias, weights] to mark, (d+1,), as `Fit.coefficients` gives; default: where that loss is least.
         labels: a name for each run; default: the settings in which they differ.
 
@@ -64,23 +66,31 @@ def path(
     steps = _runs(runs)
     tracks = [_Track.of(run, d, i + 1) for i, run in enumerate(steps)]
     told = labels_of(steps, labels)
-    valley = _Valley.of(loss, rows, optimum)
+    intercept = not all(track.level for track in tracks)
+    cost = named_loss(loss)
+    valley = Valley.of(cost, rows, optimum, intercept)
     window = _window(valley, tracks)
 
     figure = blank()
     figure.set_size_inches(7.0, 5.4)
     axes = figure.add_subplot()
-    about = [_draw_contours(axes, valley, window)]
+    about = [_draw_contours(axes, valley, window, "least" if intercept or d == 2 else "least here")]
     for i, (track, label) in enumerate(zip(tracks, told, strict=True)):
         width = 1.5 + 0.9 * max(0, min(len(tracks), 4) - 1 - i)  # where paths coincide, those beneath show
         name = "path" if len(tracks) == 1 and labels is None else label
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
         _draw_track(axes, track, window, name, linewidth=width, **style)
-    best = "exact optimum" if isinstance(loss, Squared) or optimum is not None else "optimum"
+    best = "exact optimum" if isinstance(cost, Squared) or optimum is not None else "optimum"
     axes.plot(*valley.bottom, "*", color="white", markeredgecolor=INK, markersize=15, zorder=5, label=best, ls="none")
     about.append(_marks(tracks, window))
-    if d == 2:
+    if not intercept:
+        best_of = "; the optimum is the best weight at that" if d == 1 and optimum is None else ""
+        about.append(f"no intercept: the bias stays 0{best_of}")
+    elif d == 2:
         about.append("the bias is at its best for each pair of weights")
+    if intercept and (without := [label for track, label in zip(tracks, told, strict=True) if track.level]):
+        whose = "contours and optimum are" if d == 2 else "the optimum is"
+        about.append(f"{listed(without, 3)}: no intercept, while {whose} with one")
     of = [shorten(name, 24) for name in names]
     unit = shorten(target, 24)
     axes.set_xlabel(f"weight of {of[0]}, in {unit} per {of[0]}")
@@ -102,12 +112,14 @@ class _Track:
         first: number of the Step that it was at the first of them after; 0 if that is its start.
         last: that of the last of them.
         diverged: whether the run was ended because its loss grew without bound.
+        level: whether its bias stayed 0: it learned none.
     """
 
     places: Float64s
     first: int
     last: int
     diverged: bool
+    level: bool
 
     @classmethod
     def of(cls, steps: Sequence[Step], d: int, position: int) -> _Track:
@@ -122,78 +134,19 @@ class _Track:
                     "that the run learned from."
                 )
         diverged = known[-1][0].status is Status.DIVERGED
-        if diverged and len(known) > 1:
-            known.pop()  # it goes back to weights from before the loss exploded
-        places = np.array([_shown(coefficients) for _, coefficients in known], dtype=np.float64)
+        back = [known.pop()] if diverged and len(known) > 1 else []  # to weights from before the loss exploded
+        moved = any(step.step > 0 for step, _ in known) and (back or not diverged)  # a start at 0 tells nothing
+        level = bool(moved) and not any(coefficients[0] for _, coefficients in known)
+        places = np.array([shown(coefficients) for _, coefficients in known], dtype=np.float64)
         finite = np.isfinite(places).all(axis=1)
         good = len(places) if finite.all() else int(np.argmin(finite))
         if not good:
             raise InputError(f"Run {position} has no finite weights: it diverged at once. Use a smaller learning rate.")
-        return cls(places[:good], known[0][0].step, known[good - 1][0].step, diverged)
+        return cls(places[:good], known[0][0].step, known[good - 1][0].step, diverged, level)
 
     def leaves(self, window: Float64s) -> bool:
         """Whether it ends outside."""
         return not _inside(self.places[-1:], window)[0]
-
-
-@dataclass(frozen=True, eq=False)
-class _Valley:
-    """The mean loss over the two coordinates of the picture.
-
-    Attributes:
-        bottom: (2,), where it is least.
-        lowest: the loss there.
-        spread: standard deviation of the residuals there, or near.
-        shape: (2, 2), second moments of what the coordinates multiply: of how a squared loss bends.
-        at: the mean loss at points (k, 2).
-        side: points of a grid that it can be asked for, a side.
-        name: of the loss.
-    """
-
-    bottom: Float64s
-    lowest: float
-    spread: float
-    shape: Float64s
-    at: Callable[[Float64s], Float64s]
-    side: int
-    name: str
-
-    @classmethod
-    def of(cls, loss: Any, rows: Block, optimum: Any) -> _Valley:
-        """That of a loss on the given rows; `optimum` [bias, weights] is marked as the bottom."""
-        if not isinstance(loss, Loss):
-            raise InputError(f"loss must be a Loss, such as Squared(), but is {loss!r}.")
-        X, y = rows.X.astype(np.float64), np.asarray(rows.y, dtype=np.float64)
-        d = rows.features
-        least = _least_squares(X, y)
-        centred = X - X.mean(axis=0)
-        pull = centred if d == 2 else np.column_stack([X, np.ones(len(y))])
-        shape = pull.T @ pull / len(y)
-        squared = isinstance(loss, Squared)
-        r = y - least[0] - X @ least[1:]
-        few = np.unique(np.linspace(0, len(y) - 1, min(len(y), ROWS)).astype(int))
-
-        def cost(points: Float64s) -> Float64s:
-            return _mean_losses(loss, X[few], y[few], points)
-
-        def quadratic(points: Float64s) -> Float64s:
-            delta = points - _shown(least)
-            return np.asarray(float(r @ r) / len(y) / 2 + np.einsum("ij,jk,ik->i", delta, shape, delta) / 2)
-
-        at = quadratic if squared else cost
-        if optimum is not None:
-            bottom = _shown(_coefficients(optimum, d))
-        else:
-            bottom = _shown(least) if squared else _lowest(cost, _shown(least), shape, float(r.std()))
-        return cls(
-            bottom, float(at(bottom[None])[0]), float(r.std()), shape, at, FINE if squared else COARSE, loss.name
-        )
-
-    def distance(self, points: Float64s) -> Float64s:
-        """How far points (k, 2) are from the bottom: the spread of what they predict otherwise."""
-        with np.errstate(all="ignore"):
-            delta = points - self.bottom
-            return np.asarray(np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", delta, self.shape, delta), 0.0)))
 
 
 def _runs(runs: Any) -> list[list[Step]]:
@@ -216,77 +169,12 @@ def _rows(X: Any, y: Any) -> tuple[Block, tuple[str, ...], str]:
         raise InputError(f"A path can be drawn over one feature or two, but X has {len(names)}: choose some of them.")
     blocks = list(source.blocks())
     for block in blocks:
-        block.check(names, source.target, source.where)
+        block.check(names, source.target, source.where, NO_MISSING)
     whole = Block(np.vstack([block.X for block in blocks]), np.concatenate([np.asarray(block.y) for block in blocks]))
     return whole, names, source.target
 
 
-def _shown(coefficients: Float64s) -> Float64s:
-    """The two of [bias, weights] that span the picture."""
-    return coefficients[1:] if coefficients.size == 3 else coefficients[::-1]
-
-
-def _coefficients(optimum: Any, d: int) -> Float64s:
-    try:
-        found = np.array(optimum, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = np.empty(0)
-    if found.shape != (d + 1,) or not np.isfinite(found).all():
-        raise InputError(
-            f"optimum must be [bias, weights], {d + 1} finite numbers, as Fit.coefficients is: {optimum!r}."
-        )
-    return found
-
-
-def _least_squares(X: Float64s, y: Float64s) -> Float64s:
-    """[bias, weights] of the least-squares fit."""
-    from linnet.moments import Moments
-
-    solution = Moments.of(Block(X, y)).solve(0.0, intercept=True)
-    return np.asarray(np.r_[solution.bias, solution.weights])
-
-
-def _mean_losses(loss: Loss, X: Float64s, y: Float64s, points: Float64s) -> Float64s:
-    """The mean loss at points (k, 2); with two features at the best bias, found where the mean slope changes sign."""
-    means = np.empty(len(points))
-    chunk = max(1, (1 << 18) // len(y))
-
-    def mean(function: Callable[[Float64s], Float64s], r: Float64s) -> Float64s:
-        return np.asarray(function(r.ravel()).reshape(r.shape).mean(axis=1))
-
-    for i in range(0, len(points), chunk):
-        part = points[i : i + chunk]
-        if X.shape[1] == 1:
-            r = y - part[:, 1:] - part[:, :1] * X[:, 0]
-        else:
-            r = y - part @ X.T
-            low, high = r.min(axis=1), r.max(axis=1)
-            for _ in range(32):
-                bias = (low + high) / 2
-                up = (
-                    mean(loss.slope, r - bias[:, None]) > 0
-                )  # residuals are still mostly above: a larger bias costs less
-                low, high = np.where(up, bias, low), np.where(up, high, bias)
-            r -= ((low + high) / 2)[:, None]
-        means[i : i + chunk] = mean(loss.value, r)
-    return means
-
-
-def _lowest(cost: Callable[[Float64s], Float64s], start: Float64s, shape: Float64s, spread: float) -> Float64s:
-    """Where a convex loss is least, as exactly as a picture can show."""
-    from scipy.optimize import minimize
-
-    sides = 0.2 * (spread or 1.0) / np.sqrt(np.where(shape.diagonal() > 0, shape.diagonal(), 1.0))
-    simplex = start + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]) * sides
-    options: Any = {"initial_simplex": simplex, "xatol": 1e-6 * float(sides.min()), "fatol": 0.0, "maxfev": 500}
-
-    def at(point: Any) -> float:
-        return float(cost(np.asarray(point)[None])[0])
-
-    return np.asarray(minimize(at, start, method="Nelder-Mead", options=options).x)
-
-
-def _window(valley: _Valley, tracks: Sequence[_Track]) -> Float64s:
+def _window(valley: Valley, tracks: Sequence[_Track]) -> Float64s:
     """The ends of both axes, (2, 2): around the bottom and all of the paths but what runs away."""
     distances = [valley.distance(track.places) for track in tracks]
     starts = [float(distance[0]) for distance in distances]
@@ -307,7 +195,7 @@ def _inside(places: Float64s, window: Float64s) -> NDArray[np.bool_]:
     return np.asarray(((places >= window[:, 0]) & (places <= window[:, 1])).all(axis=1))
 
 
-def _draw_contours(axes: Axes, valley: _Valley, window: Float64s) -> str:
+def _draw_contours(axes: Axes, valley: Valley, window: Float64s, what: str) -> str:
     """The mean loss as lines, the lower the lighter; what a caption must say of it."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -322,7 +210,7 @@ def _draw_contours(axes: Axes, valley: _Valley, window: Float64s) -> str:
     colours = shades(np.linspace(0, 1, levels.size))
     axes.contourf(across, up, above, [0.0, *levels], colors=colours, extend="max")
     axes.contour(across, up, above, levels, colors="white", linewidths=0.8)
-    return f"contours: the mean {valley.name} loss above its least, {number(least, 4)}, doubles from each to the next"
+    return f"contours: the mean {valley.name} loss above its {what}, {number(least, 4)}, doubles from each to the next"
 
 
 def _draw_track(axes: Axes, track: _Track, window: Float64s, label: str, **style: Any) -> None:
@@ -368,7 +256,7 @@ def _marks(tracks: Sequence[_Track], window: Float64s) -> str:
     return "; ".join(said)
 
 
-def _story(tracks: Sequence[_Track], labels: Sequence[str], valley: _Valley, window: Float64s) -> str:
+def _story(tracks: Sequence[_Track], labels: Sequence[str], valley: Valley, window: Float64s) -> str:
     """What is seen, in a line."""
     one = tracks[0]
     count = f"{one.last:,} step" + ("" if one.last == 1 else "s")

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from linnet.block import InputError
-from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
+from linnet.losses import Loss, Squared, named_loss
 from linnet.objective import Objective
 from linnet.solvers.exact import Exact
 from linnet.solvers.solver import Solver
@@ -37,7 +37,6 @@ def _sgd() -> Solver:
     return SGD()
 
 
-LOSSES: dict[str, type[Loss]] = {"squared": Squared, "absolute": Absolute, "huber": Huber, "quantile": Quantile}
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "exact": Exact,
     "newton": _newton,
@@ -93,22 +92,6 @@ def planned(
                 "or ask for other errors."
             )
     return objectives, chosen, kind
-
-
-def named_loss(loss: str | Loss) -> Loss:
-    """The loss by that name, or the Loss itself.
-
-    Raises:
-        InputError: there is none; or the Loss has no name, or that of another.
-    """
-    if isinstance(loss, Loss):
-        name = getattr(loss, "name", None)
-        if not isinstance(name, str) or not isinstance(loss, LOSSES.get(name, Loss)):
-            raise InputError(f"A Loss of your own needs a name that no other has, but {loss!r} has the name {name!r}.")
-        return loss
-    if loss not in tuple(LOSSES):  # a tuple, since what cannot be hashed is no name either
-        raise InputError(f"There is no loss {loss!r}: choose from {', '.join(LOSSES)}.")
-    return LOSSES[loss]()
 
 
 def _solver(solver: str | Solver, loss: Loss, precision: Precisions) -> Solver:
