@@ -59,6 +59,41 @@ def test_what_was_learned_is_held_against_the_optimum_of_its_loss() -> None:
     assert fit.passes > best.passes
 
 
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+def test_a_note_does_not_call_a_weight_0_that_was_learned(loss: str) -> None:
+    rng = np.random.default_rng(5)
+    X = np.column_stack([rng.standard_normal(200), np.full(200, 7.0)])
+    y = 3 * X[:, 0] + 5 + rng.standard_normal(200)
+    learned = linnet.fit(X, y, loss=loss, solver=linnet.SGD(lr=0.01, epochs=20, tol=None))
+    assert learned.exact is not None
+    assert learned.weights[1] > 0.1
+    assert learned.exact[2] == 0
+    told = "`x2` is constant (7): it cannot be told from the intercept"
+    assert f"{told}, its exact weight is 0" in learned.notes
+    solved = linnet.fit(X, y, loss=loss)
+    assert solved.weights[1] == 0
+    assert f"{told}, its weight is 0" in solved.notes
+    zeros = X * [1, 0]
+    told = "`x2` is 0 throughout: nothing can be told of it"
+    assert f"{told}, its weight is 0" in linnet.fit(zeros, y, loss=loss, intercept=False).notes
+    begun = linnet.SGD(lr=0.01, epochs=20, tol=None, start=(0, 0, 1))
+    learned = linnet.fit(zeros, y, loss=loss, intercept=False, solver=begun)
+    assert learned.weights[1] == 1
+    assert f"{told}, its exact weight is 0" in learned.notes
+
+
+def test_of_a_loss_of_ones_own_no_exact_weight_is_told() -> None:
+    class Own(linnet.Huber):
+        name = "own"
+
+    rng = np.random.default_rng(5)
+    X = np.column_stack([rng.standard_normal(60), np.full(60, 7.0)])
+    solver = linnet.SGD(lr=0.01, epochs=2, tol=None)
+    fit = linnet.fit(X, X[:, 0] + rng.standard_normal(60), loss=Own(), errors="bootstrap", solver=solver)
+    assert fit.exact is None
+    assert "`x2` is constant (7): it cannot be told from the intercept" in fit.notes
+
+
 def test_a_weight_that_cannot_be_told_has_no_distance() -> None:
     rng = np.random.default_rng(5)
     x, z = rng.standard_normal((2, 200))

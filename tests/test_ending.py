@@ -108,6 +108,15 @@ def test_a_weight_without_standard_error_is_named_with_its_distance() -> None:
     assert fit.notes == ("`x3` is 3 from its exact value",)
 
 
+def test_an_infinite_condition_number_is_written_as_in_the_table() -> None:
+    X, y, _ = table()
+    X[:, 2] = 7.0
+    fit = linnet.fit(X, y, solver=SGD(epochs=1, tol=None, start=(9.0, 0.0, 0.0, 0.0)))
+    assert np.isinf(fit.condition)
+    assert any("(condition number ∞)" in note for note in fit.notes)
+    assert "inf" not in str(fit)
+
+
 @pytest.mark.parametrize(("wild", "said"), [(1.0, None), (200.0, "once"), (1000.0, "3 times")])
 def test_how_often_the_rate_was_lowered_and_to_what(wild: float, said: str | None) -> None:
     """A row that the rate's sample leaves out; each time it is divided by four."""

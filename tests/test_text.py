@@ -42,7 +42,7 @@ def test_number(value: float, text: str) -> None:
         (999_999.0, 2, "1e+06"),
         (3.21e-7, 2, "3.2e-07"),
         (12345.6, 3, "12300"),
-        (math.inf, 2, "inf"),
+        (math.inf, 2, "∞"),
     ],
 )
 def test_a_number_in_a_sentence(value: float, digits: int, text: str) -> None:

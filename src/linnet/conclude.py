@@ -127,7 +127,7 @@ def conclude(
         status=last.status or _status(last, solution),
         notes=(
             *_filled(design, uncertainty),
-            *_notes(judged, design.names, objective),
+            *_notes(judged, design.names, objective, last.weights, exact),
             *notes,
             *(assessment.notes if assessment is not None else ()),
             *(_bend(objective.loss, assessment.robust_scale) if assessment is not None else ()),
@@ -285,7 +285,13 @@ def _filled(design: Design, uncertainty: Uncertainty | None) -> Iterator[str]:
     yield f"{listed(shown, len(shown))} {were} filled with {means}: {taker} {them} as observed"
 
 
-def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objective) -> Iterator[str]:
+def _notes(
+    solution: Solution | None,
+    names: tuple[str, ...],
+    objective: Objective,
+    weights: Float64s,
+    exact: Float64s | None,
+) -> Iterator[str]:
     """What a reader must know beside the numbers."""
     if solution is None:
         if not isinstance(objective.loss, Squared | Absolute | Huber | Quantile):
@@ -302,15 +308,18 @@ def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objecti
             )
         return
     for column, coefficients, constant in solution.dependencies[:SHOWN]:
+        fate = ""  # a run that learned leaves a weight that cannot be told anywhere
+        if weights[column] == 0 or (exact is not None and exact[column + 1] == 0):
+            fate = f", its {'exact ' if weights[column] else ''}weight is 0"
         # in exact sums, what is above 0 is not rounding
         varies = solution.equations.precision == "exact" and solution.equations.diagonal[column] > 0
         if varies and objective.intercept and not coefficients.any():
             yield (
                 f"`{names[column]}` varies by less than the rounding of its size ({constant:.6g}): it cannot be told "
-                "from the intercept, its weight is 0. Subtract a number near that from it before it is rounded"
+                f"from the intercept{fate}. Subtract a number near that from it before it is rounded"
             )
             continue
-        yield _dependency(names, column, coefficients, constant, objective.intercept)
+        yield _dependency(names, column, coefficients, constant, objective.intercept, fate)
     if len(solution.dependencies) > SHOWN:
         yield f"and {len(solution.dependencies) - SHOWN:,} more columns are not separately identifiable"
     if not solution.df_residual > 0:
@@ -321,15 +330,15 @@ def _notes(solution: Solution | None, names: tuple[str, ...], objective: Objecti
         yield "l2 pulls the weights towards 0: standard errors tell their spread, not that bias"
 
 
-def _dependency(names: tuple[str, ...], column: int, coefficients: Float64s, constant: float, intercept: bool) -> str:
+def _dependency(
+    names: tuple[str, ...], column: int, coefficients: Float64s, constant: float, intercept: bool, fate: str
+) -> str:
     """`a` = 2·`b` + 3: not separately identifiable."""
     used = np.flatnonzero(coefficients)
     if not used.size:
         if intercept:
-            return (
-                f"`{names[column]}` is constant ({constant:.6g}): it cannot be told from the intercept, its weight is 0"
-            )
-        return f"`{names[column]}` is 0 throughout: its weight cannot be told, it is set to 0"
+            return f"`{names[column]}` is constant ({constant:.6g}): it cannot be told from the intercept{fate}"
+        return f"`{names[column]}` is 0 throughout: nothing can be told of it{fate}"
     terms = ""
     for j in used[:6]:
         c = float(coefficients[j])

@@ -26,6 +26,8 @@ def number(value: float, digits: int = 5, top: int = 9) -> str:
 
 def about(value: float, digits: int) -> str:
     """A number in a sentence: rounded to so many significant digits, without an exponent below a million."""
+    if not math.isfinite(value):
+        return number(value)
     text = f"{value:.{digits}g}"
     return f"{float(text):.0f}" if "e+" in text and abs(float(text)) < 1e6 else text
 
