@@ -85,17 +85,43 @@ plt.figure(figures.loss_curve(*runs.values(), labels=list(runs), optimum=exact.o
 plt.show()
 
 # %% [markdown]
-# **Symptom** of a rate that is too large: the loss grows by a constant factor each step, and after some hundred steps
-# it is `inf`, then `nan`. It does not grow because the model is bad. **Remedy:** a smaller rate, not a longer run.
-#
-# The border is sharp: 2 % below it 400 steps lead to the answer, 2 % above it they lead away. Now with Linnet, which
-# notices.
+# **Symptom** of a rate that is too large: the loss grows by a constant factor each step, in the end. How fast depends
+# on how far beyond the border the rate is. At 1.03 · 2/λ a step multiplies the error by −1.06 and the loss by 1.06²:
+# after 300 steps it is 10¹⁵ times as large, and after 6,000 it is `inf`, then `nan`. It does not grow because the model
+# is bad. **Remedy:** a smaller rate, not a longer run.
 
 # %%
-for factor in (0.98, 1.02):
+growth = (1 - 2 * 1.03) ** 2
+tail = [step.loss for step in list(runs.values())[-1][-2:]]
+print(f"too large: the loss grows by {tail[1] / tail[0]:.4f} in the last step; 1.06² is {growth:.4f}")
+assert abs(tail[1] / tail[0] - growth) < 0.001
+
+moments = A.T @ A / 1_000
+off, grown = np.array([0, 0.5, -5.5]) - truth, []  # how far off [bias, weights] are, and the loss above the least
+with np.errstate(over="ignore"):
+    while not grown or np.isfinite(grown[-1]):
+        grown.append(off @ moments @ off / 2)
+        off = off - 1.03 * border * moments @ off
+print(f"300 steps multiply it by {grown[300] / grown[0]:.1e}; it is inf after {len(grown) - 1:,}")
+assert 1e14 < grown[300] / grown[0] < 1e16
+assert 5_500 < len(grown) < 6_500
+
+# %% [markdown]
+# The border is sharp: 2 % below it 400 steps lead to the answer, 2 % above it they lead away. Now with Linnet, which
+# notices. We count its epochs, here of one step each, as they go by.
+
+
+# %%
+def watched(factor):
+    """A fit with that share of 2/λ, and how many epochs it ran."""
+    looks = []
     solver = linnet.SGD(lr=factor * border, batch_size=1_000, epochs=400, tol=None)
-    fit = linnet.fit(X, y, solver=solver)
-    print(f"{factor} · 2/λ: {fit.settings['epochs']} steps, weights {fit.weights.round(3)}, {fit.status.name}")
+    return linnet.fit(X, y, solver=solver, progress=looks.append), max(step.epoch for step in looks)
+
+
+for factor in (0.98, 1.02):
+    fit, epochs = watched(factor)
+    print(f"{factor} · 2/λ: {epochs} steps, weights {fit.weights.round(3)}, {fit.status.name}")
     assert (fit.status is linnet.Status.DIVERGED) == (factor > 1)
     assert np.allclose(fit.weights, exact.weights, atol=0.01) == (factor < 1)
 
@@ -117,11 +143,11 @@ for B in sizes:
     print(f"batches of {B:5}: border about {2 / (curvatures[-1] * (B - 1) / B + rho / B):.3f}")
 
 # %% [markdown]
-# Below it: how far 20 epochs get for each learning rate and three batch sizes. Linnet's compiled SGD makes 60 runs a
+# Below it: how far 20 epochs get for each learning rate and three batch sizes. Linnet's compiled SGD makes 72 runs a
 # matter of a moment, and a run that diverges says so.
 
 # %%
-grid = np.geomspace(0.003, 3, 20)
+grid = np.geomspace(0.0003, 3, 24)
 figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
 for B, colour in zip((1, 10, 1_000), ("C0", "C1", "C2"), strict=True):
     fits = [linnet.fit(X, y, solver=linnet.SGD(lr=lr, batch_size=B, epochs=20, tol=None)) for lr in grid]
@@ -131,6 +157,9 @@ for B, colour in zip((1, 10, 1_000), ("C0", "C1", "C2"), strict=True):
     axes.axvline(2 / (curvatures[-1] * (B - 1) / B + rho / B), color=colour, linestyle=":", linewidth=1)
     assert (np.diff(good.astype(int)) <= 0).all()  # once too large, always too large
     assert not good[-1]
+    best = np.argmin(error[good])
+    assert min(error[0], error[good][-1]) > 10 * error[best]  # a valley: worse to its left and to its right
+    assert (np.diff(error[:best]) < 0).all()
 axes.set(
     xlabel="learning rate",
     ylabel="largest distance from the exact weights",
@@ -184,12 +213,12 @@ assert abs(valley[-1].weights[0] - 2) > 0.5
 
 # %%
 took = []
-for factor in (3, 2, 1.5, 1.1, 1.02):
-    solver = linnet.SGD(lr=factor * border, batch_size=1_000, epochs=400, tol=None)
-    took.append(linnet.fit(X, y, solver=solver).settings["epochs"])
-    print(f"{factor:4} · 2/λ: stopped after {took[-1]} epochs")
-assert took[0] <= 2
-assert took == sorted(took)
+for factor in (1.02, 1.1, 1.5, 2, 3):
+    took.append(watched(factor)[1])
+    print(f"{factor:4} · 2/λ: {took[-1]} epochs run")
+assert 50 < took[0] < 400
+assert (np.diff(took) < 0).all()
+assert 1 <= took[-1] <= 3
 
 # %%
 wild = linnet.fit(X, y, solver=linnet.SGD(lr=1.1 * border, batch_size=1_000, epochs=200, tol=None))

@@ -34,25 +34,69 @@ def planck(wavelength, T):
     return C1 / (wavelength**5 * (torch.exp(C2 / (wavelength * T)) - 1))
 
 
-u = planck(torch.tensor(0.5), T)
-print(f"readings equal to 0: {(u == 0).sum()}, negative: {(u < 0).sum()}, all others: {(u > 0).sum()}")
+TRUE_WAVELENGTH = 0.5
+u = planck(torch.tensor(TRUE_WAVELENGTH), T)
 
-wavelength = torch.tensor(0.01, requires_grad=True)
-prediction = planck(wavelength, T)
-loss = ((prediction - u) ** 2 / 2).mean()
-loss.backward()
-print(f"loss {loss.item():.3g}, gradient {wavelength.grad.item()}")
-assert not (u > 0).any()
-assert torch.isnan(wavelength.grad)
+
+def first_look(some, dtype=torch.float32):
+    """The cost of each of some rows at the start, and the gradient of their mean."""
+    start = torch.tensor(0.01, dtype=dtype, requires_grad=True)
+    costs = (planck(start, T[some].to(dtype)) - u[some].to(dtype)) ** 2 / 2
+    costs.mean().backward()
+    return costs.detach(), start.grad.item()
+
+
+costs, gradient = first_look(slice(None))
+print(f"loss {costs.mean().item()}, gradient {gradient}")
+assert costs.mean().isinf()
+assert np.isnan(gradient)
 
 # %% [markdown]
-# **Symptom:** the first loss is infinite and the first gradient `nan`; so is every weight and every loss after that.
+# **Symptoms:** the first loss is infinite and the first gradient `nan`; so is every weight and every loss after that.
 #
-# **Cause:** at 1 K the exponent c₂/(λT) is about 30,000, but float32 ends at e⁸⁸·⁷. The exponential becomes infinite
-# and the energy 0, which still looks like a number. Its derivative is infinity times 0, and that is not one. Where T is
-# negative, the "energy" is negative too.
+# They have two causes, one in each half of the readings.
 #
-# No optimiser mends this: the readings hold no information. The remedies come before it:
+# **Where T is negative** the exponent is below −7,000, so the exponential is 0 and the law shrinks to −c₁/λ⁵, whatever
+# T is. Each prediction is that far off that half its square is 7·10³⁶. float32 reaches to 3.4·10³⁸ and holds one of
+# them, but not the sum of 506: that is the infinite loss. In float64 it is a number, if an absurd one.
+#
+# **Where T is positive** the exponent is above 7,000, but float32 ends at e⁸⁸·⁷, and float64 at e⁷⁰⁹·⁸. The exponential
+# becomes infinite and the energy 0, which still looks like a number: these rows add nothing to the loss. But the
+# derivative of that 0 is infinity times 0, which is `nan`. More digits do not help: it is `nan` in float64 too.
+
+# %%
+cold, below = T > 0, T < 0
+print(f"{below.sum()} costs of {costs[below].max().item():.1e} each, {cold.sum()} of {costs[cold].max().item()}")
+assert costs[below].isfinite().all()
+assert costs[below].sum().isinf()
+assert not costs[cold].any()
+
+in_float64, gradient = first_look(slice(None), torch.float64)
+print(f"in float64: loss {in_float64.mean().item():.2e}, gradient {gradient}", end="; ")
+print(
+    f"of negative T alone {first_look(below, torch.float64)[1]:.1e}, of positive T {first_look(cold, torch.float64)[1]}"
+)
+assert in_float64.mean().isfinite()
+assert np.isnan(gradient)
+assert np.isfinite(first_look(below, torch.float64)[1])
+assert np.isnan(first_look(cold, torch.float64)[1])
+
+# %% [markdown]
+# And what are such readings worth? Those of positive T are 0, every one: they hold nothing. Those of negative T belong
+# to no body. They are one and the same number, −c₁/λ⁵, and do not depend on T, so that they tell λ at once, by
+# arithmetic that has nothing to do with heat:
+
+# %%
+print(f"readings equal to 0: {(u == 0).sum()}, negative: {(u < 0).sum()}, all others: {(u > 0).sum()}")
+print(f"(c₁ / −u) ^ 0.2 of the negative ones: {((C1 / -u[below]) ** 0.2).unique().tolist()}")
+assert not u[cold].any()
+assert torch.allclose((C1 / -u[below]) ** 0.2, torch.tensor(TRUE_WAVELENGTH))
+exponents = C2 / (TRUE_WAVELENGTH * T)
+assert exponents[cold].min() > 7_000
+assert exponents[below].max() < -7_000
+
+# %% [markdown]
+# No optimiser mends this. The remedies come before it:
 #
 # 1. Ask a question that has an answer: wavelengths are known, they are what a spectrometer is set to. T is unknown.
 # 2. Stay where the law was made for: thousands of kelvin, around a micrometre.

@@ -144,7 +144,7 @@ for ours, theirs in ((linnet.Squared(), scratch.squared), (linnet.Huber(delta=1.
 
 # %%
 hessian = Z.T @ Z / len(Z)
-eigenvalues = np.linalg.eigvalsh(hessian)
+eigenvalues, directions = np.linalg.eigh(hessian)
 limit = 2 / eigenvalues[-1]
 print(f"eigenvalues {eigenvalues.round(4)}, largest stable learning rate {limit:.4f}")
 
@@ -163,10 +163,18 @@ plt.figure(figures.loss_curve(*runs.values(), labels=labels, optimum=exact.objec
 plt.show()
 
 # %% [markdown]
-# Half of the limit, which is 1/λ, is there after five steps. Just below the limit the error changes sign at every step
-# and hardly shrinks; just above it grows.
+# Half of the limit, which is 1/λ, is there after five steps. At the limit the part of the error that lies along the
+# steepest direction changes sign at every step and keeps its size. Just below, at 0.98, a step multiplies it by
+# 1 − 2 · 0.98 = −0.96, so that 60 steps leave a twelfth of it, and less than a hundredth of the loss, which is its
+# square. Just above, at 1.02, the factor is −1.04, and it grows.
 
 # %%
+for share in (0.98, 1.02):
+    weights = np.array([[step.bias, *step.weights] for step in runs[share]])
+    part = (weights - exact.coefficients) @ directions[:, -1]
+    print(f"{share} · 2/λ: steepest part {part[0]:.3f}, {part[1]:.3f}, {part[2]:.3f}, …, {part[-1]:.3f}", end="; ")
+    print(f"from step to step times {np.median(part[1:] / part[:-1]):.3f}")
+    assert np.allclose(part[1:] / part[:-1], 1 - 2 * share, rtol=1e-6)
 assert runs[0.98][-1].loss < 0.01 * runs[0.98][0].loss
 assert runs[1.02][-1].loss > 10 * runs[1.02][10].loss
 assert runs[0.5][-1].loss < 1.01 * exact.objective

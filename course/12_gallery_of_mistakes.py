@@ -99,10 +99,14 @@ assert final["sum, lr, batch of 100"] > 1e6
 # within an epoch, and it says what would have been stable.
 
 # %%
-fit = linnet.fit(data.X, data.y, solver=linnet.SGD(lr=3, batch_size=100, epochs=3, tol=None))
+looks = []
+solver = linnet.SGD(lr=3, batch_size=100, epochs=3, tol=None, every=1)
+fit = linnet.fit(data.X, data.y, solver=solver, progress=looks.append)
 print(fit.status.text, *fit.notes, sep="\n")
 assert fit.status is linnet.Status.DIVERGED
-assert fit.settings["epochs"] <= 1
+went = [step for step in looks if step.status is None]  # after each minibatch; the last look tells how it ended
+assert went
+assert all(step.epoch == 1 for step in went)
 for batch_size in (10, 100):
     fit = linnet.fit(data.X, data.y, solver=linnet.SGD(lr=0.3, batch_size=batch_size, epochs=10, tol=None))
     assert np.allclose(fit.coefficients, truth, atol=0.02)
@@ -233,8 +237,9 @@ assert abs(crawling[-1, 2] / scaled_truth[2] - 1) < 0.2
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
+styles = ({"linewidth": 4, "alpha": 0.5}, {"linestyle": "--"}, {})  # the first two lie on one another
 for j, label in enumerate(("bias", "first weight", "second weight (column in grams)")):
-    axes.plot(crawling[:, j] / scaled_truth[j], label=label)
+    axes.plot(crawling[:, j] / scaled_truth[j], label=label, **styles[j])
 axes.axhline(1, color="0.6", linestyle=":")
 axes.set(xlabel="step", ylabel="learned / truth", title="A learning rate that the large column bears: 2e-7")
 axes.legend(frameon=False)

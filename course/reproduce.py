@@ -314,7 +314,7 @@ EXPERIMENTS = [
         ("–", chance(0.01, LEARNED, UNREST)),
     ]),
     ("J", "Planck's law", "09_plancks_law", plancks_law, [("NaN", chance(5_800, KELVIN, "5,800 and chance"))]),
-    ("K", "second derivatives", "10_second_derivatives", second_derivatives, [("0", at_most(1e-12, ROUNDING))]),
+    ("K", "second derivatives", "10_second_derivatives", second_derivatives, [("3x², 6x", at_most(1e-12, ROUNDING))]),
     ("L", "why squared_loss reshapes", "12_gallery_of_mistakes", reshape, [
         ("–", chance(15.56, 15.56 * math.sqrt(2 / 1_000), "variance of X·w and chance")), ("–", HALF),
     ]),
@@ -326,7 +326,7 @@ EXPERIMENTS = [
         ("an error", Within(100, 100, "1,000 − 3·300")), ("–", Within(1 / 3 - 1e-12, 1 / 3 + 1e-12, "100/300")),
     ]),
     ("O", "mean instead of sum", "02_concise", mean_for_sum, [
-        ("0", at_most(1e-12, ROUNDING)), ("–", at_most(1e-12, ROUNDING)),
+        ("–", at_most(1e-12, ROUNDING)), ("–", at_most(1e-12, ROUNDING)),
         ("–", chance(4.2 * LEFT, 0.6 * LEFT * math.sqrt((4 + 11.56) / 1_000), "4.2·0.994¹⁰⁰ and chance")),
     ]),
     ("P", "Huber loss", "11_huber", huber, [
