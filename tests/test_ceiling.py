@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import linnet
-from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status, Step
+from linnet import SGD, Absolute, Huber, LinearRegressor, Loss, Objective, Quantile, Squared, Status, Step
 from linnet.block import Block
 from linnet.solvers.ceiling import Ceiling
 from linnet.sources.arrays import ArraySource
@@ -116,6 +117,103 @@ def test_weights_of_a_run_that_diverged_are_not_those_of_the_explosion(loss: Los
     start = Objective(loss).of(ArraySource(X, y), np.zeros(3), 0.0)
     assert fit.objective <= 10 * start
     assert fit.status is Status.DIVERGED or (rate == 10.0 and loss.name != "squared")  # which only dances about
+
+
+# --- Late divergence --------------------------------------------------------------------------------------------------
+
+
+def descended(X: Floats, y: Floats, rate: float, batches: int = 1) -> tuple[Floats, Floats]:
+    """Gradient descent by rows as they come, up to the last epoch below ten times the loss at the start.
+
+    [bias, weights] and the loss at the start and after each epoch.
+    """
+    z, u = np.column_stack([np.ones(len(X)), X]), np.zeros(X.shape[1] + 1)
+    past, losses = [u], [0.5 * float(np.mean(y**2))]
+    while losses[-1] <= 10 * losses[0]:
+        for part in np.array_split(np.arange(len(y)), batches):
+            u = u + rate * z[part].T @ (y[part] - z[part] @ u) / len(part)
+        past.append(u)
+        losses.append(0.5 * float(np.mean((y - z @ u) ** 2)))
+    return np.array(past[:-1]), np.array(losses[:-1])
+
+
+@pytest.mark.parametrize("factor", [1.02, 1.1, 1.5, 2.0])
+@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize("tol", [None, "auto"])
+@pytest.mark.parametrize("every", [None, 1])
+def test_a_late_explosion_leaves_the_last_epoch_before_it(
+    factor: float, batches: int, tol: Any, every: int | None, tmp_path: Path
+) -> None:
+    """With its history, and from wherever rows come."""
+    X, y = table()
+    z = np.column_stack([np.ones(200), X])
+    rate = factor * 2 / float(np.linalg.eigvalsh(z.T @ z / 200)[-1])
+    past, losses = descended(X, y, rate, batches)
+    found = set()
+    np.savetxt(
+        tmp_path / "rows.csv", np.column_stack([X, y]), delimiter=",", header="a,b,c,y", comments="", fmt="%.17g"
+    )
+    solver = SGD(lr=rate, batch_size=200 // batches, shuffle=False, epochs=400, tol=tol, every=every)
+    for fit in (linnet.fit(X, y, solver=solver), linnet.fit(tmp_path / "rows.csv", "y", solver=solver)):
+        assert fit.status is Status.DIVERGED
+        epochs = fit.settings["epochs"]
+        found.add(epochs)
+        # the mean loss of two minibatches may have exploded where that at the epoch's end has not yet
+        assert len(past) - epochs in ((1,) if batches == 1 else (1, 2))
+        assert fit.settings["steps"] == epochs * batches
+        np.testing.assert_allclose(fit.coefficients, past[epochs], rtol=1e-8, atol=1e-8)
+        if epochs:
+            assert [record["epoch"] for record in fit.history] == list(range(1, epochs + 1))
+            objectives = [record["objective"] for record in fit.history]
+            np.testing.assert_allclose(objectives, losses[1 : epochs + 1], rtol=1e-8)
+    assert len(found) == 1
+
+
+def test_a_slow_explosion_keeps_its_history_where_a_sample_stands_for_all_rows() -> None:
+    """What is judged by all rows lies as near to the ceiling as the sample's error is large."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((20_000, 2))
+    y = X @ [1.0, 2.0] + rng.standard_t(3, 20_000)
+    z = np.column_stack([np.ones(20_000), X])
+    rate = 1.02 * 2 / float(np.linalg.eigvalsh(z.T @ z / 20_000)[-1])
+    fit = linnet.fit(X, y, solver=SGD(lr=rate, batch_size=20_000, epochs=400, tol=None))
+    assert fit.status is Status.DIVERGED
+    assert abs(fit.settings["epochs"] - len(descended(X, y, rate)[0])) <= 3
+    assert len(fit.history) == fit.settings["epochs"]
+
+
+# --- Rows that come in pieces -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 7, 20])
+@pytest.mark.parametrize("average", [False, True])
+def test_few_rows_are_judged_together_with_those_before(size: int, average: bool) -> None:
+    """Learned from in pieces, they give what one epoch over all of them gives, also near the largest stable rate."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((280, 4))
+    y = X.sum(axis=1) + rng.standard_normal(280)
+    solver = SGD(lr=0.04, batch_size=1, momentum=0.9, average=average, shuffle=False, epochs=1, tol=None)
+    whole, pieces = LinearRegressor(solver=solver).fit(X, y), LinearRegressor(solver=solver)
+    for i in range(0, 280, size):
+        pieces.partial_fit(X[i : i + size], y[i : i + size])
+        assert pieces.fit_.status is Status.RAN, i
+    np.testing.assert_allclose(pieces.coef_, whole.coef_, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("before", [0, 5000])
+def test_an_explosion_among_pieces_is_seen_soon(before: int) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((before + 2000, 3))
+    X[before:] *= 10  # |1 - lr·‖z‖²| is about 14
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(len(X))
+    model = LinearRegressor(solver=SGD(lr=0.05, batch_size=1))
+    for i in range(0, len(X), 20):
+        model.partial_fit(X[i : i + 20], y[i : i + 20])
+        if model.fit_.status is Status.DIVERGED:
+            break
+    assert before <= i <= before + 40
+    assert np.abs(model.coef_).max() < 1e3
 
 
 # --- Rows of weight 0 -------------------------------------------------------------------------------------------------

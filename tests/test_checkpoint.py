@@ -57,7 +57,7 @@ def sealed(*parts: bytes) -> bytes:
 
 def made(header: Any, raw: bytes = b"") -> bytes:
     """A file with any header."""
-    return sealed(b"linnet-checkpoint 1\n", json.dumps(header).encode(), b"\n", raw)
+    return sealed(b"linnet-checkpoint 2\n", json.dumps(header).encode(), b"\n", raw)
 
 
 def header(**changes: Any) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def test_other_files_are_refused_and_none_is_executed(path: Path, tmp_path: Path
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"run\.ckpt is not a checkpoint of Linnet"):
             Checkpoint.load(path)
-    for content in (sealed(b"linnet-checkpoint 1\n", trap), sealed(b"linnet-checkpoint 1\n{}\n", trap)):
+    for content in (sealed(b"linnet-checkpoint 2\n", trap), sealed(b"linnet-checkpoint 2\n{}\n", trap)):
         path.write_bytes(content)
         with pytest.raises(InputError, match="makes no sense"):
             Checkpoint.load(path)
@@ -216,14 +216,14 @@ def test_a_pipe_is_not_waited_for(path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        sealed(b"linnet-checkpoint 1"),
-        sealed(b"linnet-checkpoint 1\n\n"),
+        sealed(b"linnet-checkpoint 2"),
+        sealed(b"linnet-checkpoint 2\n\n"),
         sealed(b"linnet-checkpoint \n{}\n"),
         sealed(b"linnet-checkpoint 0\n", json.dumps(header()).encode(), b"\n"),
-        sealed(b"linnet-checkpoint 1\n", b"[" * 100_000, b"\n"),
-        sealed(b"linnet-checkpoint 1\n", b'{"numbers":' * 100_000 + b"1" + b"}" * 100_000, b"\n"),
-        sealed(b"linnet-checkpoint 1\n", b"1" * 100_000, b"\n"),
-        sealed(b"linnet-checkpoint 1\n", b"\xff\xfe{}", b"\n"),
+        sealed(b"linnet-checkpoint 2\n", b"[" * 100_000, b"\n"),
+        sealed(b"linnet-checkpoint 2\n", b'{"numbers":' * 100_000 + b"1" + b"}" * 100_000, b"\n"),
+        sealed(b"linnet-checkpoint 2\n", b"1" * 100_000, b"\n"),
+        sealed(b"linnet-checkpoint 2\n", b"\xff\xfe{}", b"\n"),
         sealed(b"linnet-checkpoint " + b"9" * 100_000 + b"\n{}\n"),
         made([]),
         made({}),
@@ -266,7 +266,7 @@ def test_a_hostile_file_is_refused_and_takes_no_memory(path: Path, content: byte
 
 
 def test_a_huge_file_is_refused_unread(path: Path) -> None:
-    path.write_bytes(b"linnet-checkpoint 1\n")
+    path.write_bytes(b"linnet-checkpoint 2\n")
     os.truncate(path, 2**40)  # a hole, which takes no room on most disks
     with pytest.raises(InputError, match="larger than 2 GiB"):
         Checkpoint.load(path)
@@ -286,6 +286,12 @@ def test_a_newer_version_asks_for_an_upgrade(path: Path) -> None:
     """Of a newer version only the first line and the checksum are known."""
     path.write_bytes(sealed(b"linnet-checkpoint 12\n", b"whatever \xff"))
     with pytest.raises(InputError, match=r"newer Linnet \(version 12 .*upgrade"):
+        Checkpoint.load(path)
+
+
+def test_an_older_version_is_refused(path: Path) -> None:
+    path.write_bytes(sealed(b"linnet-checkpoint 1\n", json.dumps(header()).encode(), b"\n"))
+    with pytest.raises(InputError, match=r"older Linnet \(version 1 .*begin anew"):
         Checkpoint.load(path)
 
 
@@ -421,7 +427,7 @@ def test_a_run_goes_on_from_its_own_checkpoint_or_begins(path: Path) -> None:
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"a,b\n1,2\n", "choose another name"), (b"", "choose another name"), (b"linnet-checkpoint 1\nx", "damaged")],
+    [(b"a,b\n1,2\n", "choose another name"), (b"", "choose another name"), (b"linnet-checkpoint 2\nx", "damaged")],
 )
 def test_what_stands_in_the_way_is_told_by_what_it_is(path: Path, content: bytes, said: str, resume: bool) -> None:
     """Nobody is told to remove what is no checkpoint."""

@@ -88,7 +88,8 @@ def test_the_weight_that_is_farthest_off_is_named_with_its_distance(column: int)
     fit = linnet.fit(X, y, solver=SGD(lr=1e-12, epochs=1, start=tuple(start)))
     assert fit.status is Status.STOPPED
     named = ["the intercept", "`x1`", "`x2`", "`x3`"][column]
-    assert fit.notes == (f"{named} is 7.3 classical standard errors from its exact value",)
+    assert len(fit.notes) == 1
+    assert fit.notes[0].startswith(f"{named} is 7.3 classical standard errors from its exact value; ")
 
 
 def test_a_large_distance_has_no_exponent() -> None:
@@ -99,13 +100,13 @@ def test_a_large_distance_has_no_exponent() -> None:
         start = exact.coefficients.copy()
         start[1] += 5307.3 * exact.std_errors[0]
         fit = linnet.fit(X, y, loss=loss, solver=SGD(lr=1e-12, epochs=1, start=tuple(start)))
-        assert f"`x1` is 5300 {kind}standard errors from its exact value" in fit.notes
+        assert fit.notes[0].split("; ")[0] == f"`x1` is 5300 {kind}standard errors from its exact value"
 
 
 def test_a_weight_without_standard_error_is_named_with_its_distance() -> None:
     X, _, _ = table()
     fit = linnet.fit(X, X @ [1.0, 2.0, 3.0], solver=SGD(lr=1e-12, epochs=1))
-    assert fit.notes == ("`x3` is 3 from its exact value",)
+    assert fit.notes[0].startswith("`x3` is 3 from its exact value; ")
 
 
 def test_an_infinite_condition_number_is_written_as_in_the_table() -> None:
@@ -162,3 +163,128 @@ def test_what_the_run_was_is_told() -> None:
     }  # fmt: skip
     assert steps(SGD(epochs=1), Huber(0.5))[-1].settings["delta"] == 0.5
     assert steps(SGD(epochs=1))[-1].settings["average"] is True
+
+
+# --- What keeps a run off, and what to do about it --------------------------------------------------------------------
+
+
+def border(X: Floats, momentum: float = 0.0) -> float:
+    """Heavy-ball steps on a parabola of curvature c are stable below 2(1+m)/c."""
+    z = np.column_stack([np.ones(len(X)), X])
+    return float(2 * (1 + momentum) / np.linalg.eigvalsh(z.T @ z / len(X))[-1])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.4])
+@pytest.mark.parametrize("tol", [None, "auto"])
+def test_a_rate_above_what_is_stable_is_named_before_it_explodes(momentum: float, tol: Any) -> None:
+    """Also where no column is larger than the others, and nowhere below that border."""
+    X, y, _ = table()
+    for share in (0.98, 1.02):
+        rate = share * border(X, momentum)
+        fit = linnet.fit(X, y, solver=SGD(lr=rate, batch_size=300, momentum=momentum, epochs=1, tol=tol))
+        assert fit.status is (Status.RAN if tol is None else Status.STOPPED)
+        found = re.search(r"too large, gradient descent is stable up to (\S+) \((.*/λ)\)", " ".join(fit.notes))
+        assert (found is not None) == (share > 1)
+        if found is not None:
+            assert float(found[1]) == pytest.approx(border(X, momentum), rel=5e-3)
+            assert found[2] == ("2(1 + momentum)/λ" if momentum else "2/λ")
+
+
+def test_the_border_that_is_named_is_where_momentum_diverges() -> None:
+    X, y, _ = table()
+    for share in (0.98, 1.02):
+        solver = SGD(lr=share * border(X, 0.5), batch_size=300, momentum=0.5, epochs=500, tol=None)
+        fit = linnet.fit(X, y, solver=solver)
+        assert (fit.status is Status.DIVERGED) == (share > 1)
+        if share > 1:
+            assert "(2(1 + momentum)/λ)" in fit.notes[0]
+
+
+def test_a_rate_far_below_what_is_stable_is_named() -> None:
+    X, y, _ = table()
+    for batch_size in (1, 32, 300):
+        slow, quick = (
+            linnet.fit(X, y, solver=SGD(lr=lr, epochs=5, batch_size=batch_size)) for lr in (1e-4, 0.1 * border(X))
+        )
+        assert "far below the stable" in slow.notes[0]
+        assert 'use lr="auto"' in slow.notes[0]
+        assert not any("far below" in note for note in quick.notes)
+
+
+def test_rows_in_the_same_order_are_named_where_they_keep_a_run_off() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(-5, 6, (2000, 5)).astype(float)
+    y = X.sum(axis=1) + rng.standard_normal(2000)
+    rates: tuple[tuple[Any, str], ...] = (("auto", "shuffle=True"), (0.01, 'shuffle=True and lr="auto"'))
+    for lr, remedy in rates:
+        solver = SGD(lr=lr, shuffle=False, epochs=200)
+        fit = linnet.fit(X, y, solver=solver)
+        assert fit.status is Status.STOPPED
+        assert fit.notes[0].endswith(f"rows in the same order in each epoch keep it off: use {remedy}")
+        assert linnet.fit(X, y, solver=replace(solver, lr="auto", shuffle=True)).status is Status.CONVERGED
+    for other in (SGD(shuffle=False, epochs=2), SGD(shuffle=False, epochs=20, batch_size=2000, lr=0.01)):
+        assert not any("same order" in note for note in linnet.fit(X, y, solver=other).notes)
+
+
+def test_a_schedule_that_stops_a_run_is_named() -> None:
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((526, 3))
+    y = X.sum(axis=1) + rng.standard_normal(526)
+    rates: tuple[tuple[Any, str], ...] = (("auto", ""), (0.1, ' and lr="auto"'))
+    for lr, remedy in rates:
+        solver = SGD(lr=lr, schedule="inverse-time", epochs=12, decay=50.0)
+        fit = linnet.fit(X, y, solver=solver)
+        assert fit.status is Status.STOPPED
+        assert fit.notes[0].endswith(f'by its schedule: use schedule="constant"{remedy}')
+    assert linnet.fit(X, y, solver=replace(solver, lr="auto", schedule="constant", epochs=None)).status.converged
+
+
+def test_a_given_rate_that_leads_no_nearer_is_named() -> None:
+    """Under constant steps the weights move about the optimum for ever."""
+    X, y, _ = table()
+    fit = linnet.fit(X, y, solver=SGD(lr=0.2, epochs=200, batch_size=4))
+    assert fit.status is Status.STOPPED
+    assert fit.notes[0].endswith('with this learning rate it comes hardly nearer: use lr="auto"')
+
+
+@pytest.mark.parametrize("extra", ["constant", "twice"])
+def test_an_exact_dependency_slows_nothing(extra: str) -> None:
+    X, y, _ = table()
+    X = np.column_stack([X, np.ones(300) if extra == "constant" else X[:, 0]])
+    fit = linnet.fit(X, y, solver=SGD(epochs=2))
+    assert fit.status is Status.STOPPED
+    assert not any("condition" in note for note in fit.notes)
+    near = X[:, :1] + 0.01 * np.random.default_rng(1).standard_normal((300, 1))
+    notes = " ".join(linnet.fit(np.hstack([X, near]), y, solver=SGD(epochs=2)).notes)
+    kept = np.corrcoef(np.hstack([X[:, :3], near]).T)
+    found = re.search(r"condition number (\d+)", notes)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(np.linalg.cond(kept) ** 0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize("scale", [None, 1.0, 1e6])
+@pytest.mark.parametrize("tol", [None, "auto"])
+def test_predictions_tell_the_distance_where_columns_depend_on_each_other(scale: float | None, tol: Any) -> None:
+    """Their root mean square over the rows, in that of their standard errors, whatever unit row weights have."""
+    X, y, weight = table()
+    X, y = np.column_stack([X, X[:, 0] + X[:, 1]]), y - y.mean()
+    w = np.ones(300) if scale is None else weight
+    fit = linnet.fit(X, y, weight=None if scale is None else w * scale, solver=SGD(lr=1e-6, epochs=3, tol=tol))
+    z = np.column_stack([np.ones(300), X[:, :3]])
+    best = np.linalg.solve(z.T @ (w[:, None] * z), z.T @ (w * y))
+    sd = np.sqrt(w @ (y - z @ best) ** 2 / (np.count_nonzero(w) - 4))
+    errors = sd * np.sqrt(np.einsum("ij,jk,ik->i", z, np.linalg.inv(z.T @ (w[:, None] * z)), z))
+    off = fit.predict(X) - z @ best
+    found = [re.match(r"predictions are (\S+) of their standard errors from the exact ones", n) for n in fit.notes]
+    told = [float(each[1]) for each in found if each is not None]
+    assert told == [pytest.approx(np.sqrt((w @ off**2) / (w @ errors**2)), rel=0.05)]
+
+
+def test_predictions_without_standard_errors_tell_their_distance_too() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 30)), rng.standard_normal(20)
+    fit = linnet.fit(X, y, solver=SGD(epochs=3))
+    off = np.sqrt(np.mean((fit.predict(X) - y) ** 2))
+    found = re.search(r"predictions are (\S+) from the exact ones", " ".join(fit.notes))
+    assert found is not None
+    assert float(found[1]) == pytest.approx(off, rel=0.05)

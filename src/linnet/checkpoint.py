@@ -2,7 +2,7 @@
 
 A file is, in this order:
 
-    linnet-checkpoint 1                                          a line that says the kind of file and its version
+    linnet-checkpoint 2                                          a line that says the kind of file and its version
     {"settings": …, "data": …, "numbers": …, "arrays": {name: shape, …}}          one line of JSON
     the arrays, in the order of their names there                raw little-endian float64, row-major
     SHA-256 of everything before                                 32 bytes, in every version of this format
@@ -27,7 +27,7 @@ from linnet.atomic import Paths, check_output, replacing
 from linnet.block import Float64s, InputError
 
 FORMAT = b"linnet-checkpoint "
-VERSION = 1
+VERSION = 2
 LARGEST = 2**31  # bytes; a run over some 60 million features
 CHECKSUM = 32  # bytes
 AGAIN = "remove it to begin anew, or restore it from a copy"
@@ -84,7 +84,7 @@ class Checkpoint:
             The checkpoint, its numbers and arrays equal to the saved ones bit for bit.
 
         Raises:
-            InputError: there is no such file, it is no checkpoint, it is damaged, or a newer Linnet wrote it.
+            InputError: there is no such file, it is no checkpoint or damaged, or another version of Linnet wrote it.
         """
         content, checksum = _read(Path(path))
         if hashlib.sha256(content).digest() != checksum:
@@ -94,7 +94,12 @@ class Checkpoint:
         if version > VERSION:
             raise InputError(
                 f"The checkpoint {path} was written by a newer Linnet (version {version} of its format; this one reads "
-                f"up to {VERSION}): upgrade Linnet to resume from it."
+                f"{VERSION}): upgrade Linnet to resume from it."
+            )
+        if 0 < version < VERSION:
+            raise InputError(
+                f"The checkpoint {path} was written by an older Linnet (version {version} of its format; this one "
+                f"reads {VERSION}): resume it with that one, or remove it to begin anew."
             )
         try:
             return cls(**_fields(version, rest))

@@ -49,11 +49,11 @@ class Status(Enum):
     )
     RAN = "learned: all epochs were run, as asked"
     STOPPED = (
-        "learned, but the epochs ran out before the tolerance was met. Allow more of them (epochs=), or use "
-        'solver="auto", which finds the optimum of squared, absolute, Huber and quantile loss'
+        "learned, but the epochs ran out before the tolerance was met. Mend what a note names as the cause, or else "
+        'allow more of them (epochs=); solver="auto" finds the optimum of squared, absolute, Huber and quantile loss'
     )
     DIVERGED = (
-        "diverged: the learning rate is too large, and the weights are the last ones before the loss exploded. "
+        "diverged: the learning rate is too large, and the weights are those from before the loss exploded. "
         'Use lr="auto", or a smaller one'
     )
     INTERRUPTED = "interrupted: the weights are those reached so far. With a checkpoint the run can be resumed"

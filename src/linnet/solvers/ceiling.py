@@ -22,12 +22,22 @@ AT_ONCE = 1e6
 """and within one."""
 FEW = 10
 """Minibatches in an epoch from which on a run that explodes shows it before the last one."""
+MEMORY = SAMPLE
+"""Rows of the runs before that judge one that goes on from them: few rows alone may have any loss."""
 
 
 class Ceiling:
     """The mean loss that a converging run stays below: some times that at its start, or where all weights are 0."""
 
-    def __init__(self, loss: Loss, size: float, spool: Spool, begun: Sequence[Float64s]) -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        size: float,
+        spool: Spool,
+        begun: Sequence[Float64s],
+        met: tuple[float, float] = (0.0, 0.0),
+        high: float = 0.0,
+    ) -> None:
         """As known before the first step.
 
         Args:
@@ -35,9 +45,21 @@ class Ceiling:
             size: root of the target's mean square.
             spool: the rows.
             begun: [bias, weights] at the start, (d+1,); of a run that goes on from others, there may be several.
+            met: of the runs that it goes on from, the sum of the losses met and their number, MEMORY at most.
+            high: mean loss of their rows at the start, as far as known.
         """
-        self.loss, self.size, self.spool, self.begun = loss, size, spool, begun
+        self.loss, self.size, self.spool, self.begun, self.met, self.high = loss, size, spool, begun, met, high
         self.low = self._cost(size)
+
+    def among(self, losses: float, rows: int) -> float:
+        """The mean of so many rows' losses, of which this is the sum, and of those met before: as if of one run."""
+        return (losses + self.met[0]) / (rows + self.met[1])
+
+    def later(self, losses: float, rows: int) -> tuple[tuple[float, float], float]:
+        """What the Ceiling of a run that goes on from here is to know as `met` and `high`, with so many rows more."""
+        count = self.met[1] + rows
+        share = min(1.0, MEMORY / count) if count else 1.0
+        return ((self.met[0] + losses) * share, count * share), vars(self).get("_high", self.high)
 
     def broken(self, mean: float) -> bool:
         """Whether a mean loss, met in the course of an epoch, is one that no converging run shows."""
@@ -67,10 +89,11 @@ class Ceiling:
         return mean <= times * self.low or (math.isfinite(mean) and mean <= times * self._high)
 
     def _at(self, weights: Float64s, bias: float, rows: int) -> float:
-        """The mean loss of some rows."""
+        """The mean loss of some rows, among those met before."""
         sample = self.spool.sample(rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            return _mean(self.loss.value(residual(sample, weights, bias)), sample)
+            mean = _mean(self.loss.value(residual(sample, weights, bias)), sample)
+        return self.among(mean * self.spool.rows, self.spool.rows)
 
     @cached_property
     def _high(self) -> float:
@@ -78,7 +101,7 @@ class Ceiling:
         sample = self.spool.sample(SAMPLE)
         with np.errstate(over="ignore", invalid="ignore"):
             apart = [residual(sample, u[1:], float(u[0])) for u in self.begun]
-            return self._cost(max(self.size, *(math.sqrt(_mean(r * r, sample)) for r in apart)))
+            return max(self.high, self._cost(max(self.size, *(math.sqrt(_mean(r * r, sample)) for r in apart))))
 
     def _cost(self, size: float) -> float:
         """About the mean loss of residuals of this size, and not below it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,23 +13,32 @@ from linnet.moments import PARALLEL, in_chunks
 from linnet.objective import Objective, residual
 from linnet.solvers.gathering import survey_of
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import SAMPLE, Survey
+from linnet.solvers.survey import CLOSE, SAMPLE, Survey
 from linnet.sources.source import Source
 from linnet.status import Status
 from linnet.text import about
 
 if TYPE_CHECKING:
+    from linnet.solution import Solution
     from linnet.solvers.run import Run
 
 CROSSED = 20.0
 """Condition number from which correlation of the columns is what slows a run,"""
 FAR_OUT = 5.0
 """and how many times larger than usual the fourth moments of rows are where these do."""
+SLOW = 0.01
+"""Share of what is stable, below which a given learning rate is what slows a run."""
+FALLEN = 0.1
+"""Share of its first value, below which a learning rate has fallen by its schedule too far."""
+SETTLED = 10
+"""Epochs of which the second half tells whether a run still comes nearer,"""
+STILL = 0.5
+"""and the share of what was missing before it that then is missing yet."""
 
 
 def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
     """The last Step: the weights, and all that is known about them, behind these notes."""
-    survey = run.survey = run.survey or survey_of(run.spool.blocks, run.objective, run.source)
+    survey = run.survey = run.rows.survey or survey_of(run.spool.blocks, run.objective, run.source)
     place, history, seen = run.now.place, run.now.history, run.now.seen
     if survey.solution is not None and seen:
         for record in history:
@@ -159,13 +169,15 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
     assert survey is not None
     names = ("the intercept", *(f"`{name}`" for name in run.names))
     if status is Status.DIVERGED:
-        stable = survey.stable_rate(run.spool.sample(SAMPLE))
+        stable, formula = _stable(run)
         why = survey.blame(run.names)
         of = "" if run.squared else ", for squared loss,"
-        limit = f"gradient descent{of} is stable up to {about(stable, 3)} (2/λ), and small minibatches need less"
+        limit = f"gradient descent{of} is stable up to {about(stable, 3)} ({formula}), and small minibatches need less"
         yield f"learning rate {about(now.place.rate, 3)}: {limit}" + (f"; {why}" if why else "")
-    elif status in (Status.STOPPED, Status.RAN) and (far := _distance(survey, names, u)):
-        yield far + _hindrance(run)
+    elif status in (Status.STOPPED, Status.RAN) and survey.optimum is not None:
+        far = _distance(survey, names, u)
+        if parts := [*([far] if far else ()), *_hindrances(run, bool(far))]:
+            yield "; ".join(parts)
     if now.retries:
         times = "once" if now.retries == 1 else f"{now.retries} times"
         yield f"the learning rate was lowered {times}, to {about(now.place.rate, 3)}: some rows are far out"
@@ -178,9 +190,23 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
 
 
 def _distance(survey: Survey, names: tuple[str, ...], u: Float64s) -> str:
-    """Which of [bias, weights] is farthest from the optimum, where that is known; empty if none is far."""
+    """Which of [bias, weights] is farthest from the optimum, where that is known; empty if none is far.
+
+    Where columns that vary cannot be told from each other, their weights may be anything, and predictions tell more.
+    """
     if survey.optimum is None:
         return ""
+    solution = survey.solution
+    assert solution is not None
+    if (~solution.identified & (survey.scale[:-1] > 0)).any():
+        excess, near = survey.look(u)
+        # the variance of a residual of mean weight times the rows' mean leverage: no unit of weights takes part
+        df, spent = solution.df_residual, solution.rank + solution.equations.intercept
+        error = math.sqrt(2.0 * solution.objective / df * spent) if df > 0 else 0.0
+        off = math.sqrt(max(2.0 * excess, 0.0))
+        if not near and off > CLOSE * error:
+            told = f"{about(off / error, 2)} of their standard errors" if error > 0 else about(off, 2)
+            return f"predictions are {told} from the exact ones (root mean square)"
     away = np.abs(u - survey.optimum)
     far = away / survey.tolerance
     worst = int(np.argmax(far))
@@ -191,16 +217,87 @@ def _distance(survey: Survey, names: tuple[str, ...], u: Float64s) -> str:
     return f"{names[worst]} is {distance} from its exact value"
 
 
-def _hindrance(run: Run) -> str:
-    """What keeps a run from coming nearer, if it lies in the rows."""
-    survey = run.survey
+def _hindrances(run: Run, far: bool) -> Iterator[str]:
+    """What keeps a run from coming nearer, where that is `far` yet, or a rate that will make it explode."""
+    survey, solver, place = run.survey, run.solver, run.now.place
     assert survey is not None
-    if run.solver.lr != "auto" and (why := survey.blame(run.names)):
-        stable = survey.stable_rate(run.spool.sample(SAMPLE))
-        return f'; learning rates are stable up to {about(stable, 3)}: {why}, or use lr="auto"'
-    if survey.solution is not None and survey.solution.condition > CROSSED:
-        condition = about(survey.solution.condition, 3)
-        return f"; columns that nearly depend on each other slow it (condition number {condition})"
-    if run.solver.lr == "auto" and survey.outlying(run.spool.sample(SAMPLE), run.learner.unit) > FAR_OUT:
-        return "; rows far out among the features keep the learning rate small"
-    return ""
+    auto = solver.lr == "auto"
+    given = f"the learning rate, {about(place.rate, 3)}, is"
+    # λ lies between the trace of the second moments and its share of each column: most runs need no more to be judged
+    trace = float(np.square(survey.centre[:-1]).sum() + np.square(survey.scale[:-1]).sum())
+    trace += run.objective.intercept + run.objective.l2
+    if not auto and place.rate * trace > 2.0:
+        stable, formula = _stable(run)
+        if place.rate > stable:
+            why = survey.blame(run.names)
+            known = f"{given} too large, gradient descent is stable up to {about(stable, 3)} ({formula})"
+            yield f'{known}: use lr="auto", or a smaller one' + (f"; {why}" if why else "")
+            return
+    if not far:
+        return
+    if not auto and (why := survey.blame(run.names)):
+        yield f'learning rates are stable up to {about(_stable(run)[0], 3)}: {why}, or use lr="auto"'
+        return
+    if not auto and place.rate * trace < 2.0 * SLOW * survey.scale.size and place.rate < SLOW * _for_minibatches(run):
+        stable, formula = _stable(run)
+        other = ' and schedule="constant"' if solver.schedule == "inverse-time" else ""
+        yield f'{given} far below the stable {about(stable, 3)} ({formula}): use lr="auto"{other}'
+        return
+    several = run.learner.size < run.spool.rows
+    if solver.schedule == "inverse-time" and run.learner.rate(place) < FALLEN * place.rate:
+        other = 'schedule="constant"' + ("" if auto else ' and lr="auto"')
+        yield f"the learning rate fell to {about(run.learner.rate(place), 2)} by its schedule: use {other}"
+    elif _stands(run) and several and solver.shuffle is False:
+        other = "shuffle=True" + ("" if auto else ' and lr="auto"')
+        yield f"rows in the same order in each epoch keep it off: use {other}"
+    elif _stands(run) and not auto:
+        yield 'with this learning rate it comes hardly nearer: use lr="auto"'
+    condition = 0.0 if survey.solution is None else _condition(survey.solution)
+    if condition > CROSSED:
+        yield f"columns that nearly depend on each other slow it (condition number {about(condition, 3)})"
+    elif auto and survey.outlying(run.spool.sample(SAMPLE), run.learner.unit) > FAR_OUT:
+        yield "rows far out among the features keep the learning rate small"
+
+
+def _stable(run: Run) -> tuple[float, str]:
+    """The learning rate beyond which gradient descent on all rows diverges (squared loss), and its formula.
+
+    With momentum m it is 2(1+m)/λ (Polyak 1964, USSR Computational Mathematics and Mathematical Physics 4(5)).
+    """
+    assert run.survey is not None
+    rate, momentum = run.survey.stable_rate(run.spool.sample(SAMPLE)), float(run.solver.momentum)
+    return (rate * (1.0 + momentum), "2(1 + momentum)/λ") if momentum else (rate, "2/λ")
+
+
+def _for_minibatches(run: Run) -> float:
+    """About the largest stable learning rate for minibatches, without momentum (see Survey.rate)."""
+    assert run.survey is not None
+    sample, size = run.spool.sample(SAMPLE), run.learner.size
+    square = np.einsum("ij,ij->i", sample.X, sample.X) + run.objective.intercept
+    share = square if sample.weight is None else square * sample.weight * run.learner.unit
+    fourth = float(share @ share / (share.sum() or 1.0)) + run.objective.l2
+    curvature = 2.0 / run.survey.stable_rate(sample)
+    largest = (curvature * (size - 1) + fourth) / size
+    return (1.0 - float(run.solver.momentum)) * 2.0 / largest if largest > 0 else math.inf
+
+
+def _stands(run: Run) -> bool:
+    """Whether the second half of the epochs brought the objective hardly nearer to its minimum."""
+    survey, history, last = run.survey, run.now.history, run.now.place.epoch
+    assert survey is not None
+    known = [(record["epoch"], record["objective"] - survey.lowest) for record in history if "objective" in record]
+    before = [missing for epoch, missing in known if 2 * epoch <= last]
+    return last >= SETTLED and bool(before) and known[-1][1] > STILL * before[-1]
+
+
+def _condition(solution: Solution) -> float:
+    """Condition number of the standardised columns that are independent: an exact dependency slows nothing."""
+    if not solution.dependencies:
+        return solution.condition
+    equations, kept = solution.equations, solution.kept
+    if kept.size < 2:
+        return 1.0
+    root = np.sqrt(equations.diagonal[kept])
+    products = equations.matrix[0][np.ix_(kept, kept)]
+    values = np.linalg.eigvalsh(products / root[:, None] / root)
+    return math.sqrt(values[-1] / values[0]) if values[0] > 0 else math.inf

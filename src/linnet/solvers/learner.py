@@ -63,6 +63,8 @@ class Learned(NamedTuple):
         step: minibatches done.
         begun: [bias, weights] where the first of these runs began, (d+1,).
         past: all rows so far.
+        met: sum of the losses met, over a Ceiling's MEMORY of rows at most, and how many rows these are.
+        high: mean loss at `begun` of rows so far, where somebody had to know it; else 0.
     """
 
     state: Float64s
@@ -70,6 +72,8 @@ class Learned(NamedTuple):
     step: int
     begun: Float64s
     past: Past
+    met: tuple[float, float] = (0.0, 0.0)
+    high: float = 0.0
 
     @classmethod
     def at(cls, u: Float64s, step: int, past: Past) -> Learned:

@@ -62,6 +62,7 @@ class Standing(NamedTuple):
     Attributes:
         place: where the weights are.
         good: the epoch that was judged last, or the start.
+        earlier: the one before it, of a run with a given learning rate.
         due: the epoch that is recorded and judged next.
         drawn: the random state before the orders now in use were drawn, and the epochs between which they lead.
         anchor: epochs done when [bias, weights] were last seen to move, and where they were then.
@@ -75,6 +76,7 @@ class Standing(NamedTuple):
     good: Milestone
     due: int
     drawn: tuple[dict[str, Any], int, int]
+    earlier: Milestone | None = None
     anchor: tuple[int, Float64s] | None = None
     history: tuple[dict[str, float], ...] = ()
     seen: Mapping[int, Float64s] = MappingProxyType({})
@@ -95,7 +97,9 @@ class Run:
         before: Learned | None = None,
     ) -> None:
         self.solver, self.objective, self.source = solver, objective, source
-        self.rows, self.spool, self.survey = rows, rows.spool, rows.survey
+        self.rows, self.spool = rows, rows.spool
+        # where rows in memory are not summed beforehand, sums of others judge no epoch either: all doors end alike
+        self.survey = rows.survey if solver.lr == "auto" or solver.tol is not None else None
         if not self.spool.rows or not self.spool.weight_total:
             raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
         self.names = source.design.names
@@ -115,7 +119,7 @@ class Run:
         begun = [self.begun]
         if solver.lr == "auto" and before is not None:  # by a rate of our own it comes back from wherever it was
             begun.append(learner.reported(begin))
-        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, begun)
+        self.ceiling = Ceiling(objective.loss, rows.size, self.spool, begun, *(() if before is None else before[-2:]))
         self.now = Standing(begin, self.start, self._due(begin), ({}, 0, 0))
         self.resumed = kept is not None
         if kept is not None:
@@ -127,9 +131,10 @@ class Run:
         numbers, arrays = kept.numbers, kept.arrays
         self.rng.bit_generator.state = numbers["random"]
         places = {}
-        for name in ("place", "good"):
-            epoch, done, step, rate, loss = numbers[name]
-            places[name] = Place(epoch, done, step, arrays[name], rate, loss)
+        for name in ("place", "good", "earlier"):
+            if numbers[name]:
+                epoch, done, step, rate, loss = numbers[name][:5]
+                places[name] = Place(epoch, done, step, arrays[name], rate, loss)
         same = places["place"][:3] == places["good"][:3]
         place = places["good" if same else "place"]
         self.now = Standing(
@@ -137,6 +142,7 @@ class Run:
             Milestone(places["good"], numbers["back"]),
             self._due(place),
             ({}, place.epoch, place.epoch),
+            Milestone(places["earlier"], numbers["earlier"][5]) if numbers["earlier"] else None,
             (numbers["anchor"], arrays["anchor"]) if numbers["anchor"] else None,
             tuple(numbers["history"]),
             dict(zip(numbers["seen"], arrays["seen"], strict=True)),
@@ -153,7 +159,7 @@ class Run:
             status = Status.INTERRUPTED
             place, good = self.now.place, self.now.good.place
             # an epoch that explodes is given up at its end, unless it is very plain before
-            if place is not good and self.ceiling.left(self._mean(place), self.learner.reported(place)):
+            if place is not good and self.ceiling.left(self._mean(place)[1], self.learner.reported(place)):
                 self.now = self.now._replace(place=good)
         finally:
             self.learner.close()
@@ -166,8 +172,9 @@ class Run:
 
     def learned(self) -> Learned:
         """What is left to a run that learns on from other rows."""
-        place, learner = self.now.place, self.learner
-        return Learned(place.state, learner.offset, place.step, self.begun, self.rows.past)
+        place, history, rows = self.now.place, self.now.history, self.spool.rows
+        later = self.ceiling.later(history[-1]["loss"] * rows, rows) if history else self.ceiling.later(0.0, 0)
+        return Learned(place.state, self.learner.offset, place.step, self.begun, self.rows.past, *later)
 
     def _learn(self) -> Generator[Step, None, Status]:
         limit = self.solver.limit(self.spool.rows)
@@ -178,11 +185,11 @@ class Run:
             self.now = self.now._replace(anchor=anchor)
         while status is None and self.now.place.epoch < limit:
             for place, loss in self._looks(limit):
-                mean = self._mean(place)
+                mean, among = self._mean(place)
                 u = self.learner.reported(place)
                 step, near = self._step(place, u, loss)
                 due, last = not place.rows and place.epoch in (self.now.due, limit), place.epoch == limit
-                if self.ceiling.broken(mean) or (due and self.ceiling.broken_at_end(step, mean, last)):
+                if self.ceiling.broken(among) or (due and self.ceiling.broken_at_end(step, among, last)):
                     status = self._give_up()
                     break
                 if due:
@@ -198,10 +205,11 @@ class Run:
             status = Status.RAN if self.solver.tol is None else Status.STOPPED
         return status
 
-    def _mean(self, place: Place) -> float:
-        """Mean of the losses met since the epoch that was judged last."""
+    def _mean(self, place: Place) -> tuple[float, float]:
+        """Mean of the losses met since the epoch that was judged last, alone and among those of the runs before."""
         good = self.now.good.place
-        return place.loss / ((place.epoch - good.epoch) * self.spool.rows + place.rows - good.rows)
+        rows = (place.epoch - good.epoch) * self.spool.rows + place.rows - good.rows
+        return place.loss / rows, self.ceiling.among(place.loss, rows)
 
     def _after(self, epoch: int) -> int:
         """The epoch that is recorded and judged next: the next one, or in long runs over few rows a percent later."""
@@ -262,13 +270,16 @@ class Run:
         return ends
 
     def _give_up(self) -> Status | None:
-        """Go back to the last Milestone, or to the start: to go on with a smaller rate if that is ours, or to end."""
+        """Go back to where nothing had exploded: to go on with a smaller rate if that is ours, or to end."""
         self.spool.check(self.names, self.source.target, self.source.where)  # with other numbers no run converges
         now = self.now
-        # an epoch is judged by losses before its updates: where it has one update, by those of the epoch before
-        spoilt = now.retried or self.ceiling.left(0.0, self.learner.reported(now.good.place))
-        if spoilt:
-            now = now._replace(good=self.start, anchor=None, history=(), seen={})
+        # an epoch is judged by losses before its updates: where it has one update, by those of the epoch before. So its
+        # own losses are what judges the place where the latter ended
+        if now.retried or self.ceiling.left(0.0, self.learner.reported(now.good.place)):
+            back = now.earlier or self.start
+            history = tuple(record for record in now.history if record["epoch"] <= back.place.epoch)
+            seen = {epoch: at for epoch, at in now.seen.items() if epoch <= back.place.epoch}
+            now = now._replace(good=back, anchor=None, history=history, seen=seen)
         (place, state, epochs), rate = now.good, self.now.good.place.rate
         if self.solver.lr != "auto" or now.retries >= RETRIES:
             place = place._replace(rate=rate)
@@ -348,8 +359,8 @@ class Run:
         elif self.squared and self.survey is None and self.spool.features <= NARROW:
             seen = {**seen, place.epoch: u}
         due = self._after(place.epoch)
-        good = self._milestone(place)
-        self.now = Standing(place, good, due, now.drawn, anchor, (*history, record), seen, now.retries)
+        good, earlier = self._milestone(place), None if self.solver.lr == "auto" else now.good
+        self.now = Standing(place, good, due, now.drawn, earlier, anchor, (*history, record), seen, now.retries)
 
     def _save_in_time(self) -> None:
         """Write the checkpoint when the last one is a while ago."""
@@ -360,11 +371,12 @@ class Run:
         """Write the checkpoint."""
         assert self.path is not None
         now = self.now
-        place, good = now.place, now.good.place
+        place, good, earlier = now.place, now.good.place, now.earlier
         epoch, at = now.anchor or (0, np.zeros_like(good.state[0]))
         numbers = {
             "place": [*place[:3], *place[4:]],
             "good": [*good[:3], *good[4:]],
+            "earlier": [*earlier.place[:3], *earlier.place[4:], earlier.random] if earlier else [],
             # beside a checkpoint, orders are drawn for one epoch at a time
             "random": now.good.random if place is good else self._milestone(place).random,
             "back": now.good.random,
@@ -376,6 +388,8 @@ class Run:
         }
         seen = np.array(list(now.seen.values())).reshape(len(now.seen), at.size)
         arrays = {"place": place.state, "good": good.state, "anchor": at, "seen": seen}
+        if earlier:
+            arrays["earlier"] = earlier.place.state
         Checkpoint(self.solver.settings(self.objective, self.source), self.spool.digest, numbers, arrays).save(
             self.path
         )
