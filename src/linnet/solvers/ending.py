@@ -224,8 +224,8 @@ def _hindrances(run: Run, far: bool) -> Iterator[str]:
     auto = solver.lr == "auto"
     given = f"the learning rate, {about(place.rate, 3)}, is"
     # λ lies between the trace of the second moments and its share of each column: most runs need no more to be judged
-    trace = float(np.square(survey.centre[:-1]).sum() + np.square(survey.scale[:-1]).sum())
-    trace += run.objective.intercept + run.objective.l2
+    centre, scale = survey.centre[:-1], survey.scale[:-1]
+    trace = float(centre @ centre + scale @ scale) + run.objective.intercept + run.objective.l2
     if not auto and place.rate * trace > 2.0:
         stable, formula = _stable(run)
         if place.rate > stable:
