@@ -74,7 +74,7 @@ def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
         solution=survey.solution,
         moments=survey.moments,
         status=status,
-        notes=(*notes, *_notes(run, status, u)),
+        notes=(*notes, *_notes(run, status, u, value)),
         settings=settings,
         history=history,
         survey=survey,
@@ -131,7 +131,7 @@ def completed(last: Step, objective: Objective, source: Source) -> tuple[Step, i
     value, squares = _evaluate(survey, u, blocks)
     names = ("the intercept", *(f"`{name}`" for name in source.design.names))
     near = survey.optimum is not None and survey.look(u)[1]
-    far = "" if near or last.status is not None else _distance(survey, names, u)
+    far = "" if near or last.status is not None else _distance(survey, names, u, value)
     whole = last._replace(
         objective=value,
         settings={**objective.loss.settings, **last.settings},
@@ -163,7 +163,7 @@ def _evaluate(survey: Survey, u: Float64s, blocks: Callable[[], Iterable[Block]]
     return float(value) + objective.penalty(weights), float(squares)
 
 
-def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
+def _notes(run: Run, status: Status, u: Float64s, value: float) -> Iterator[str]:
     """What a reader must know beside the numbers."""
     survey, now = run.survey, run.now
     assert survey is not None
@@ -175,7 +175,7 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         limit = f"gradient descent{of} is stable up to {about(stable, 3)} ({formula}), and small minibatches need less"
         yield f"learning rate {about(now.place.rate, 3)}: {limit}" + (f"; {why}" if why else "")
     elif status in (Status.STOPPED, Status.RAN) and survey.optimum is not None:
-        far = _distance(survey, names, u)
+        far = _distance(survey, names, u, value)
         if parts := [*([far] if far else ()), *_hindrances(run, bool(far))]:
             yield "; ".join(parts)
     if now.retries:
@@ -189,22 +189,22 @@ def _notes(run: Run, status: Status, u: Float64s) -> Iterator[str]:
         )
 
 
-def _distance(survey: Survey, names: tuple[str, ...], u: Float64s) -> str:
+def _distance(survey: Survey, names: tuple[str, ...], u: Float64s, value: float) -> str:
     """Which of [bias, weights] is farthest from the optimum, where that is known; empty if none is far.
 
-    Where columns that vary cannot be told from each other, their weights may be anything, and predictions tell more.
+    `value` is the objective there. Where columns that vary cannot be told from each other, their weights may be
+    anything, and predictions tell more.
     """
     if survey.optimum is None:
         return ""
     solution = survey.solution
     assert solution is not None
     if (~solution.identified & (survey.scale[:-1] > 0)).any():
-        excess, near = survey.look(u)
         # the variance of a residual of mean weight times the rows' mean leverage: no unit of weights takes part
         df, spent = solution.df_residual, solution.rank + solution.equations.intercept
         error = math.sqrt(2.0 * solution.objective / df * spent) if df > 0 else 0.0
-        off = math.sqrt(max(2.0 * excess, 0.0))
-        if not near and off > CLOSE * error:
+        off = math.sqrt(max(2.0 * (value - survey.lowest), 0.0))
+        if not survey.look(u)[1] and off > CLOSE * error:
             told = f"{about(off / error, 2)} of their standard errors" if error > 0 else about(off, 2)
             return f"predictions are {told} from the exact ones (root mean square)"
     away = np.abs(u - survey.optimum)
