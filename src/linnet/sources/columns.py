@@ -102,7 +102,8 @@ def _numbers(chunk: Any) -> NDArray[Any]:
 def as_numpy(array: Any) -> NDArray[Any]:
     """An Arrow array of floats, or of integers without nulls: as it lies, or with NaN for nulls.
 
-    Its own to_numpy would import pandas, wherever that is installed.
+    Its own to_numpy would import pandas, wherever that is installed, as its type's to_pandas_dtype would before pyarrow
+    26, which needs it even.
     """
     if not len(array):
         return np.empty(0)
@@ -111,7 +112,7 @@ def as_numpy(array: Any) -> NDArray[Any]:
     valid, values = array.buffers()
     part = slice(array.offset, array.offset + len(array))
     there = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[part].astype(np.bool_)
-    return np.where(there, np.frombuffer(values, array.type.to_pandas_dtype())[part], np.nan)
+    return np.where(there, np.frombuffer(values, f"f{array.type.bit_width // 8}")[part], np.nan)
 
 
 def codes(column: Column, levels: tuple[str, ...]) -> NDArray[np.int32]:
