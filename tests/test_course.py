@@ -49,7 +49,7 @@ class Screen:
 @each_lesson
 def test_lesson_runs(lesson: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its assertions hold, and it shows every figure once, in the order in which they are made."""
-    course = "the lessons need the extra: pip install linnet[course]"
+    course = "the lessons need the extra: pip install '.[course]'"
     pytest.importorskip("torch", reason=course)
     pytest.importorskip("matplotlib", minversion="3.11", reason=course)
     monkeypatch.chdir(COURSE)

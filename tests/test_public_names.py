@@ -4,6 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -78,3 +79,28 @@ def test_the_command_lines_help_loads_nothing_heavy() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_figures_need_no_import_of_their_own() -> None:
+    """Nor do scratch and concise, which test_tensors.py has where there is no torch."""
+    code = "import linnet\nassert linnet.figures.__name__ == 'linnet.figures'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_package_can_be_read_from_an_archive(tmp_path: Path) -> None:
+    """Whose folders are packages only where they say so."""
+    archive = tmp_path / "linnet.zip"
+    source = Path(str(linnet.__file__)).parent
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for path in source.rglob("*.py"):
+            zipped.write(path, path.relative_to(source.parent))
+    code = (
+        f"import sys\nsys.path.insert(0, {str(archive)!r})\nimport pkgutil, linnet, linnet.solvers.solver\n"
+        "print(linnet.__file__, *(found.name for found in pkgutil.walk_packages(linnet.__path__, 'linnet.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    file, *found = done.stdout.split()
+    assert file.startswith(str(archive))
+    files = [path.relative_to(source).with_suffix("").parts for path in source.rglob("*.py")]
+    modules = {".".join(("linnet", *parts)).removesuffix(".__init__") for parts in files} - {"linnet"}
+    assert sorted(found) == sorted(modules)

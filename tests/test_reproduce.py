@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="the experiments need the extra: pip install linnet[torch]")
+pytest.importorskip("torch", reason="the experiments need torch: pip install '.[torch]'")
 
 COURSE = Path(__file__).resolve().parents[1] / "course"
 README = (COURSE / "README.md").read_text(encoding="utf-8")

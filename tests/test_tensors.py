@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ if True:  # only now that torch is known to be there
     from linnet.tensors import check, leaves, numbers, shuffled, tensors
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(
@@ -99,10 +102,25 @@ def test_numbers_are_copies() -> None:
 
 @pytest.mark.parametrize("module", ["scratch", "concise"])
 def test_without_torch_the_remedy_is_named(module: str) -> None:
+    """As an ImportError, which others expect of an import, and with what the extra asks for: no name of an index."""
     code = (
-        "import sys\nsys.modules['torch'] = None\nfrom linnet import InputError\n"
-        f"try:\n    from linnet import {module}\nexcept InputError as error:\n    print(error)\n"
+        "import sys\nsys.modules['torch'] = None\nimport linnet\n"
+        f"for load in (lambda: __import__('linnet.{module}'), lambda: linnet.{module}):\n"
+        "    try:\n        load()\n    except ImportError as error:\n        print(error.name, error)\n"
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert "needs the extra: pip install linnet[torch]" in said
-    assert f"linnet.{module}" in said
+    (wanted,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["torch"]
+    assert (
+        said.count(
+            f'torch torch is not installed: linnet.scratch, like linnet.concise, needs it: pip install "{wanted}"'
+        )
+        == 2
+    )
+
+
+def test_what_torch_lacks_itself_is_not_torch(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("import no_such_module\n")
+    code = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport linnet.scratch"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("ModuleNotFoundError: No module named 'no_such_module'\n")

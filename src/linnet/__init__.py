@@ -79,7 +79,12 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - every key is a string
 
 
+_PAGES = ("figures", "scratch", "concise")  # modules that are used by name; the latter two need torch
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PAGES:
+        return import_module(f"linnet.{name}")
     try:
         home = _HOMES[name]
     except KeyError:

@@ -18,8 +18,10 @@ try:  # both files take torch from here, so that its absence is told in one plac
     import torch
     from torch import Tensor
 except ModuleNotFoundError as error:
-    raise InputError(
-        "torch is not installed: linnet.scratch, like linnet.concise, needs the extra: pip install linnet[torch]"
+    if error.name != "torch":  # it is there, but something that it needs is not
+        raise
+    raise ModuleNotFoundError(
+        'torch is not installed: linnet.scratch, like linnet.concise, needs it: pip install "torch>=2.5"', name="torch"
     ) from error
 
 __all__ = ["Minibatch", "Tensor", "check", "leaves", "numbers", "shuffled", "tensors", "torch", "visits"]

@@ -1,0 +1,1 @@
+"""Solvers: how an Objective is lowered over the Blocks of a Source."""
