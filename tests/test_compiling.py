@@ -20,7 +20,7 @@ import linnet
 from linnet import compiling
 
 SOURCE = Path(str(linnet.__file__)).parent
-KERNELS = "compiling.py", "double_double.py"
+KERNELS = "block.py", "compiling.py", "double_double.py"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def halve(tmp_path: Path) -> Callable[[], Any]:
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """As in a container where neither the package nor a home can be written to; temporary files can."""
-    for locator in (caching.InTreeCacheLocator, caching.UserWideCacheLocator):
+    for locator in caching.CacheImpl._locator_classes[1:]:  # the first is the one that takes config.CACHE_DIR
         monkeypatch.setattr(locator, "from_function", lambda *_: None)
     monkeypatch.setattr(compiling, "_instead", [])
     monkeypatch.setattr(config, "CACHE_DIR", "")
@@ -195,3 +195,22 @@ def test_a_locked_down_container(tmp_path: Path) -> None:
     assert done.stdout == f"(1.0, {2.0**-60!r})\n"
     assert done.stderr == ""
     assert ".nbc" in files_in(tmp_path / "temporary")
+
+
+def test_without_compiling_one_sentence_says_why() -> None:
+    """When something is to be fitted, not when the package is looked at."""
+    code = (
+        "import importlib, linnet, pkgutil, sys\n"
+        "for found in pkgutil.walk_packages(linnet.__path__, 'linnet.'):\n"
+        "    if found.name.endswith('_kernels'): importlib.import_module(found.name)\n"
+        "for loss in ('squared', 'huber', 'absolute'):\n"
+        "    for solver in ('auto', linnet.SGD()):\n"
+        "        try: linnet.fit([[1.0], [2.0], [4.0]], [1.0, 2.0, 3.0], loss=loss, solver=solver)\n"
+        "        except linnet.InputError as error: print(error)\n"
+    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    told = done.stdout.splitlines()
+    assert len(told) == 6
+    assert len(set(told)) == 1
+    assert "NUMBA_DISABLE_JIT" in told[0]

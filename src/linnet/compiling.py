@@ -18,6 +18,8 @@ from typing import Any
 from numba import config, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from linnet.block import InputError
+
 
 def compiled(function: Any = None, **options: Any) -> Any:
     """Compile a function when it is first called, without the interpreter's lock, and keep the machine code.
@@ -25,13 +27,26 @@ def compiled(function: Any = None, **options: Any) -> Any:
     Args:
         function: what to compile; without it, a decorator with these options.
         options: of `numba.njit`; a division by zero raises nothing unless they say so.
+
+    Returns:
+        What compiles it, or where Numba is told not to compile anything, what raises InputError when it is called:
+        machine instructions are not all there are in Python, and its integers are others.
     """
     if function is None:
         return partial(compiled, **options)
+    if config.DISABLE_JIT:
+        return _not_compiled
     dispatcher = njit(**{"nogil": True, "error_model": "numpy", **options})(function)
-    if hasattr(dispatcher, "enable_caching") and (kept := _kept(function)) is not None:  # not with NUMBA_DISABLE_JIT
+    if (kept := _kept(function)) is not None:
         dispatcher._cache = kept  # noqa: SLF001 - what enable_caching() does, with a cache that can do without
     return dispatcher
+
+
+def _not_compiled(*_: Any) -> Any:
+    raise InputError(
+        "Numba is told not to compile (NUMBA_DISABLE_JIT), but Linnet's loops run only compiled: unset that variable. "
+        "A debugger can step through linnet.scratch."
+    )
 
 
 class Kept(FunctionCache):  # type: ignore[misc]  # Numba has no types
