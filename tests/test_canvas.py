@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,3 +131,38 @@ def test_fonts_that_are_installed_stand_in(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_notebook_shows_a_figure_that_is_a_cells_value() -> None:
     assert figures.plot(example(2))._repr_png_().startswith(SIGNATURES[".png"])  # type: ignore[attr-defined]
+
+
+def test_what_a_user_sets_by_tex_is_drawn_without(tmp_path: Path) -> None:
+    """Names are no TeX, and there may be none; ticks that are made late are drawn likewise."""
+    import matplotlib as mpl
+
+    plain, asked = tmp_path / "plain.svg", tmp_path / "asked.svg"
+    figures.save(figures.plot(example(2, names=("a_b", "50 %"))), plain)
+    with mpl.rc_context({"text.usetex": True}):
+        figure = figures.plot(example(2, names=("a_b", "50 %")))
+        figures.save(figure, asked)
+        assert asked.read_bytes() == plain.read_bytes()
+        figure.axes[0].set_xlim(-1e-7, 1e-7)
+        figure.draw_without_rendering()
+        assert mpl.rcParams["text.usetex"]
+
+
+@pytest.mark.parametrize("asked", ["module://no_such_module.backend", "no such backend"])
+def test_a_window_that_is_not_there_is_not_needed(asked: str) -> None:
+    code = "import os\nfrom linnet import canvas\ncanvas.blank()\nprint(os.environ['MPLBACKEND'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MPLBACKEND": asked},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{asked}\n"
+
+
+def test_a_window_that_is_there_stays_asked_for() -> None:
+    code = "from linnet import canvas\ncanvas.blank()\nimport matplotlib\nprint(matplotlib.rcParams['backend'])"
+    environment = {**os.environ, "MPLBACKEND": "svg"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == "svg\n"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
@@ -19,8 +21,10 @@ from linnet.text import printable, shorten, wrap
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
@@ -47,12 +51,24 @@ FAMILIES = (
 def blank() -> Figure:
     """An empty figure, drawn with matplotlib's object interface: no window, no state shared with a user's own plots.
 
-    A notebook shows it where it is the value of a cell.
+    A notebook shows it where it is the value of a cell. Its texts are not set by TeX, also where a user's matplotlibrc
+    asks for that: names are no TeX.
     """
+    mpl = _matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    plain = {"text.usetex": False}
+
     class Shown(Figure):
+        def add_subplot(self, *where: Any, **how: Any) -> Any:
+            with mpl.rc_context(plain):  # which axes ask when they are made,
+                return super().add_subplot(*where, **how)
+
+        def draw(self, renderer: RendererBase) -> None:
+            with mpl.rc_context(plain):  # and ticks that are added when they are drawn
+                super().draw(renderer)
+
         def _repr_png_(self) -> bytes:
             file = BytesIO()
             _write(self, file, format="png")
@@ -62,6 +78,25 @@ def blank() -> Figure:
     figure = Shown(figsize=(7.0, 4.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _matplotlib() -> ModuleType:
+    """Import matplotlib, also where MPLBACKEND names a kind of window that it does not know, which stops it.
+
+    A Jupyter kernel leaves that variable to processes of environments without its own kind. A figure needs none.
+    """
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    asked = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked
+    if asked:
+        with suppress(ValueError):  # as it does itself, for figures of the user's own
+            mpl.rcParams["backend"] = asked
+    return mpl
 
 
 def title(axes: Axes, text: str) -> None:
@@ -169,10 +204,12 @@ def finish(figure: Figure) -> Figure:
         axes.tick_params(colors=INK)
         for text in (axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()):
             text.set_color(INK)
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
+    texts = figure.findobj(Text)
+    for text in texts:
         text.set_parse_math(False)  # a `$` in a column's name is a dollar
+        text.set_usetex(False)  # and its `_` no subscript
         text.set_fontfamily(_families())
+    for text in texts:
         if text.get_gid() == TITLE:
             _break(figure, text)
     return figure

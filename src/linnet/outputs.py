@@ -56,7 +56,7 @@ def write(result: Fit | Fits, data: str, save: str | None, plot: str | None, qui
         remark(f"Model: {save}", quiet)
     if plot is None:
         return
-    with warnings.catch_warnings(record=True) as warned:
+    with drawing(), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         figures.save(result.plot(data if len(result.names) == 1 else None), plot)
         remark(f"Figure: {plot}", quiet)
@@ -68,6 +68,20 @@ def write(result: Fit | Fits, data: str, save: str | None, plot: str | None, qui
             remark(f"No loss curve: {error}", quiet)
     for text in {str(warning.message): None for warning in warned}:
         remark(text, quiet)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Say in one sentence that matplotlib draws no figure: its settings are the user's, and the weights are there."""
+    try:
+        yield
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"matplotlib could not draw the figure: {type(error).__name__}: {error}. Its settings (matplotlibrc, "
+            "MATPLOTLIBRC) are the likely cause; the fit is not."
+        ) from error
 
 
 @contextmanager
