@@ -193,3 +193,13 @@ def test_columns_read_back_bit_for_bit(tmp_path: Path, suffix: str) -> None:
     assert table.column_names == ["a", "b"]
     np.testing.assert_array_equal(table["a"].to_numpy(), [*values, values[0]])
     np.testing.assert_array_equal(table["b"].to_numpy(), [*-values, values[0]])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a current folder cannot be removed")
+def test_a_current_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError, match=r"^Cannot write m\.json: the current folder .* change to another one\.$"):
+        check_output("m.json")
+    assert check_output(tmp_path / "m.json") == tmp_path / "m.json"

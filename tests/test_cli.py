@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 import linnet
 from helpers import example
@@ -53,9 +54,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Any:
 
     def runner(*arguments: object) -> Outcome:
         capfd.readouterr()
-        before = signal.getsignal(signal.SIGTERM)
         status = cli.main([str(argument) for argument in arguments])
-        signal.signal(signal.SIGTERM, before)
         return Outcome(status, *capfd.readouterr())
 
     return runner
@@ -114,6 +113,8 @@ def test_demo_finds_the_penguins_and_learns_them(run: Any, tmp_path: Path, monke
     files = ["penguins-model.json", "penguins-weights.png", "penguins-loss.png"]
     assert outcome.out.endswith("\nModel:   {}\nFigures: {}\n         {}\n".format(*files))
     assert names_in(tmp_path) == sorted(files)
+    recipe = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8").partition("\nclean:")[2]
+    assert all(name in recipe.split() for name in files)
     for figure in files[1:]:
         assert Path(figure).read_bytes().startswith(b"\x89PNG")
     assert linnet.load("penguins-model.json", Fit).n == 333
@@ -712,10 +713,69 @@ def test_as_a_process(table: Path, tmp_path: Path) -> None:
     assert bad.stderr.count("\n") == 1
 
 
-def test_a_terminal_without_unicode_gets_the_numbers(model: Path) -> None:
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("options", [[], ["--quantile", "0.1,0.5"], ["--solver", "sgd", "--lr", "0.01"]])
+def test_a_terminal_without_unicode_gets_names_and_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, options: list[str]
+) -> None:
+    """Names that can be told apart and read back, in columns that end where they should."""
+    path = tmp_path / "t.csv"
+    names = ["größe", "grüße", "数据", "数値", "ä" * 30]
+    rows = np.random.default_rng(3).standard_normal((40, 6)).round(3)
+    text = "\n".join(",".join(map(str, row)) for row in rows.tolist())
+    path.write_text(",".join([*names, "y"]) + "\n" + text + "\n", encoding="utf-8")
+    written = io.BytesIO()
+    with io.TextIOWrapper(written, encoding=encoding) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli.main(["fit", str(path), "-t", "y", *options]) == 0
+        lines = written.getvalue().decode(encoding).splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    rules = [i for i, line in enumerate(lines) if line and not line.strip("─-")]
+    (width,) = {cell_len(lines[i]) for i in rules}
+    body = lines[rules[0] + 1 : rules[1]]
+    assert {cell_len(line.rstrip()) for line in body} <= {width, width - bool("--quantile" in options)}
+    labels = [line.split("  ")[0].strip() for line in body if not line.startswith(" ")]
+    assert len(set(labels)) == len(labels) == 6
+    for label, name in zip(labels[1:5], names, strict=False):
+        assert label.encode(encoding).decode("unicode-escape" if "\\" in label else encoding) == name
+
+
+def test_a_column_that_is_not_there_is_named_on_any_terminal(table: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command("show", model), capture_output=True, check=True, env=environment)
-    assert b"R?" in done.stdout
+    done = subprocess.run(command("fit", table, "-t", "größe"), capture_output=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert b"'gr\\xf6\\xdfe' is not a column" in done.stderr
+
+
+def test_usage_errors_are_sentences_that_name_the_value(run: Any, table: Path) -> None:
+    for option, value in (("--epochs", "a"), ("--l2", "q"), ("--missing", "foo")):
+        refused(run("fit", table, "-t", "y", option, value), f"'{option}'", f"'{value}'", ". Try 'linnet fit --help'.")
+    for words in (["fitt"], ["fit", table, "--targt", "y"], ["fit"], ["fit", table, "-t", "y", "--epochs", "a"]):
+        error = run(*words).err
+        assert not any(pair in error for pair in ("?.", "..", "error, ")), error
+        assert ". Try '" in error or "? Try '" in error
+
+
+@pytest.mark.parametrize("command", ["fit", "compare", "demo"])
+def test_a_figure_that_cannot_be_drawn_costs_no_fit(
+    run: Any, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    from linnet import canvas
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr(canvas, "_write", fail)
+    model = tmp_path / ("penguins-model.json" if command == "demo" else "m.json")
+    written = (
+        ["-o", tmp_path] if command == "demo" else [table, "-t", "y", "--save", model, "--plot", tmp_path / "f.png"]
+    )
+    outcome = run(command, *written)
+    assert outcome.status == 2
+    assert "Solved" in outcome.out
+    assert "matplotlib could not draw the figure: RuntimeError: no such font" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert linnet.load(model)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -748,7 +808,7 @@ def test_nothing_but_a_fit_is_lost_where_stdout_is_none(
     for arguments in (["fit", table, "-t", "y"], ["show", model], ["predict", model, table], ["--version"], ["-h"]):
         monkeypatch.setattr(sys, "stdout", None)
         assert cli.main([str(argument) for argument in arguments]) == 0
-        sys.stdout.close()
+        assert sys.stdout is None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -154,3 +155,21 @@ def test_options_are_as_long_as_what_they_stand_for() -> None:
         assert typed.startswith("ask for --")
         assert len(typed) <= len(f"ask for {said}, say")
     assert console.typed("`a` is “errors”, and 'errors=\"x\"' a name") == "`a` is “errors”, and 'errors=\"x\"' a name"
+
+
+def test_all_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    def handler(*_: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict") as out:
+            monkeypatch.setattr(sys, "stdout", out)
+            monkeypatch.setattr(sys, "stderr", None)
+            with console.console(), console.terminable():
+                console.say("R²")
+                assert signal.getsignal(signal.SIGTERM) is not handler
+            assert out.errors == "strict"
+            assert sys.stderr is None
+            assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,13 +1,31 @@
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from linnet.text import about, bound, error_to_place, last_place, number, p_value, shorten, to_place, wrap
+import linnet
+from linnet.text import (
+    ASCII,
+    about,
+    bound,
+    error_to_place,
+    last_place,
+    number,
+    p_value,
+    shorten,
+    spelled,
+    spelled_for,
+    to_place,
+    wrap,
+)
+
+SOURCE = Path(str(linnet.__file__)).parent
 
 NAN = math.nan
 NUMBERS = [
@@ -149,3 +167,33 @@ def test_shorten_examples() -> None:
 def test_wrap_indents_and_breaks_what_has_no_spaces() -> None:
     assert wrap("one two three", first="• ", rest="  ", width=9) == ["• one two", "  three"]
     assert wrap("x" * 12, width=5) == ["xxxxx", "xxxxx", "xx"]
+
+
+FIGURES = {"canvas.py", "figures.py", "fits_figure.py", "loss_figure.py", "path_figure.py", "scatter.py"}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCE.rglob("*.py") if p.name not in FIGURES], ids=lambda p: p.name)
+def test_each_of_our_own_characters_has_a_spelling_in_ascii(path: Path) -> None:
+    """Those that may reach a console: in any text but docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    said = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+    assert {c for text in said for c in text if not c.isascii()} <= {*ASCII, "ł"}  # as in Null, spelled in Polish
+
+
+def test_spellings_are_as_wide_as_they_are_printed() -> None:
+    assert spelled("größe – ∞") == "größe – ∞"
+    with spelled_for("ascii"):
+        assert spelled("größe – ∞") == "gr\\xf6\\xdfe - inf"
+        assert number(-math.inf) == "-inf"
+        assert shorten("größer", 15) == "gr\\xf6\\xdfer"
+        assert shorten("größer", 11) == "gr\\x...dfer"
+        assert wrap("2·ä 3·ö", width=10) == ["2*\\xe4", "3*\\xf6"]
+    with spelled_for("latin-1"):
+        assert spelled("größe ² – 数") == "größe ² - \\u6570"
+    with spelled_for("utf-8"):
+        assert spelled("größe – ∞") == "größe – ∞"

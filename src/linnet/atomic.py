@@ -159,6 +159,10 @@ def _possible(path: Paths) -> Iterator[None]:
     """Say in one sentence that a name is too long, that its links go in a circle, or that it holds a null byte."""
     try:
         yield
+    except FileNotFoundError:
+        raise InputError(
+            f"Cannot write {path}: the current folder does not exist any more; change to another one."
+        ) from None
     except (OSError, RuntimeError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"There can be no file {os.fspath(path)!r}: {why}; choose another name.") from None

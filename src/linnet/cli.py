@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -21,11 +19,14 @@ from linnet.console import (
     NOT_CONVERGED,
     complain,
     console,
+    encoding,
     holds_unicode,
     remark,
     say,
+    terminable,
     typed,
 )
+from linnet.text import sentence, spelled_for
 
 if TYPE_CHECKING:
     from linnet.block import Float64s
@@ -55,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done; 1 the fit did not converge; 2 bad usage or bad input, told in one paragraph on stderr;
         130 interrupted.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files are removed
-    with console():
+    with console(), terminable():
         return _run(sys.argv[1:] if arguments is None else list(arguments))
 
 
@@ -83,7 +82,16 @@ def _run(arguments: list[str]) -> int:
         return INTERRUPTED
     except _UsageError as error:
         asked = error.ctx.command_path if error.ctx is not None else "linnet"
-        return complain(f"{error.format_message().rstrip('.')}. Try '{asked} --help'.")
+        return complain(f"{sentence(_value_named(error))} Try '{asked} --help'.")
+
+
+def _value_named(error: Any) -> str:
+    """What a usage error says, with the value that it is about, which pydantic, where Typer finds it, leaves out."""
+    said = str(error.format_message()).replace("Value error, ", "").rstrip(".")
+    for cause in getattr(error.__cause__, "errors", list)():
+        value = repr(cause["input"])
+        said += "" if value in said else f", but is {value}"
+    return said
 
 
 FIRST_LOOK = """\b
@@ -349,8 +357,9 @@ def demo(
         _show(learned, 0.95, as_json=False)
     finally:
         exact.save(model)
-        figures.save(figures.plot(exact), weights)
-        figures.save(figures.loss_curve(learned), loss)
+        with outputs.drawing():
+            figures.save(figures.plot(exact), weights)
+            figures.save(figures.loss_curve(learned), loss)
     say(f"\nModel:   {model}\nFigures: {weights}\n         {loss}")
 
 
@@ -361,7 +370,9 @@ def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> No
     if as_json:
         say(json.dumps(result.to_dict(level), ensure_ascii=not holds_unicode(), allow_nan=False))
     else:
-        say(typed(render(result, level) if isinstance(result, Fit) else str(result)))
+        with spelled_for(encoding()):
+            text = render(result, level) if isinstance(result, Fit) else str(result)
+        say(typed(text))
 
 
 def _columns(labels: Sequence[str], intervals: bool) -> list[str]:

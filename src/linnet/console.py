@@ -5,11 +5,15 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TextIO
+
+from linnet.text import SPELLED
 
 DONE, NOT_CONVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
@@ -26,17 +30,39 @@ _SPOKEN = re.compile(
 def console() -> Iterator[None]:
     """stdout and stderr as a command needs them: there, able to take any character, with warnings in one line each.
 
-    A stream that was closed before the start is None in Python, and becomes a sink.
+    A stream that was closed before the start is None in Python, and becomes a sink. Afterwards all is as before.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # it stays open
-        stream = getattr(sys, name)
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without R² still gets the numbers
-    with warnings.catch_warnings():
+    with ExitStack() as after:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                after.callback(setattr, sys, name, None)
+                setattr(sys, name, after.enter_context(open(os.devnull, "w", encoding="utf-8")))  # noqa: PTH123
+            stream = getattr(sys, name)
+            if hasattr(stream, "reconfigure"):
+                after.callback(_restore, stream, stream.errors)
+                stream.reconfigure(errors=SPELLED)  # a terminal without R² still gets the numbers
+        after.enter_context(warnings.catch_warnings())
         warnings.showwarning = lambda message, *_, **__: remark(f"linnet: {message}", quiet=False)
         yield
+
+
+def _restore(stream: TextIO, errors: str) -> None:
+    """Let a stream take what it took before, unless it is closed by now or takes nothing any more."""
+    with suppress(OSError, ValueError):
+        stream.reconfigure(errors=errors)  # type: ignore[attr-defined]  # the caller has looked
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """So that SIGTERM, too, removes temporary files on the way out; only the main thread can say what a signal does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)  # None: not set in Python
 
 
 @contextmanager
@@ -69,12 +95,17 @@ def say(text: str) -> None:
         print(text, file=stream)
 
 
+def encoding() -> str | None:
+    """That of stdout, or None where it is not known: a stand-in for stdout need not have one."""
+    try:
+        return codecs.lookup(sys.stdout.encoding).name
+    except (AttributeError, LookupError, TypeError):
+        return None
+
+
 def holds_unicode() -> bool:
     """Whether stdout can take every character, as a reader of JSON expects it: in UTF-8."""
-    try:
-        return codecs.lookup(sys.stdout.encoding).name == "utf-8"
-    except (AttributeError, LookupError, TypeError):  # a stand-in for stdout need not have an encoding
-        return False
+    return encoding() == "utf-8"
 
 
 def remark(text: str, quiet: bool) -> None:

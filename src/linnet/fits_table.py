@@ -17,6 +17,7 @@ from linnet.text import (
     last_place,
     number,
     power_of,
+    printable,
     sentence,
     shorten,
     to_place,
@@ -89,7 +90,7 @@ def _blocks(fits: Fits) -> Iterator[list[str]]:
     if _sure(fits):  # a weight's last digit stands above that of (its error)
         heads = [f"{head} " for head in heads]
         facts = [(name, [f"{cell} " for cell in cells]) for name, cells in facts]
-    rows = [*weights, *facts]
+    rows = [(printable(name), cells) for name, cells in (*weights, *facts)]
     width = min(max(cell_len(name) for name, _ in rows), NAME)
     column = 2 + max(cell_len(cell) for cell in (*heads, *(cell for _, cells in rows for cell in cells)))
     beside = min(max((WIDTH - width) // column, 1), len(fits))

@@ -19,8 +19,10 @@ from linnet.text import (
     p_value,
     plural,
     power_of,
+    printable,
     sentence,
     shorten,
+    spelled,
     to_place,
     wrap,
 )
@@ -213,11 +215,11 @@ def _said(value: Any) -> str:
 def _weights(fit: Fit, level: float) -> list[str]:
     from rich.cells import cell_len
 
-    names = ["intercept", *fit.names]
     first = 0 if fit.intercept else 1
     shown = slice(first, first + ROWS)
+    names = list(map(printable, ("intercept", *fit.names)[shown]))
 
-    widest = max(map(cell_len, names[shown]), default=0)
+    widest = max(map(cell_len, names), default=0)
     for style in _styles(fit, shown):  # the first that leaves room for the names
         columns = _columns(fit, shown, style, level)
         room = WIDTH - sum(len(column[0]) + 2 for column in columns)
@@ -226,13 +228,13 @@ def _weights(fit: Fit, level: float) -> list[str]:
     width = max(min(widest, room), 9)
 
     lines = []
-    for name, *cells in zip(["", *names[shown]], *columns, strict=True):
+    for name, *cells in zip(["", *names], *columns, strict=True):
         label = shorten(name, width)
         lines.append(label + " " * (width - cell_len(label)) + "".join("  " + cell for cell in cells))
     rule = "─" * (width + sum(len(column[0]) + 2 for column in columns))
     lines = [lines[0], rule, *lines[1:], rule]
-    if shown.stop < len(names):
-        lines.append(f"and {len(names) - shown.stop:,} more: to_dict() and --json give all of them")
+    if (more := 1 + len(fit.names) - shown.stop) > 0:
+        lines.append(f"and {more:,} more: to_dict() and --json give all of them")
     if fit.exact is not None and fit.uncertainty is not None:
         lines.append("distance: from learned to exact, in standard errors")
     elif not style.ends and fit.uncertainty is not None:
@@ -309,6 +311,7 @@ def _columns(fit: Fit, shown: slice, style: _Style, level: float) -> list[list[s
 
 
 def _column(title: str, cells: Sequence[str]) -> list[str]:
+    title = spelled(title)
     width = max([len(title), *map(len, cells)])
     return [text.rjust(width) for text in (title, *cells)]
 

@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
+import codecs
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import ROUND_UP, Context
 
 WIDTH = 80
 HELD = 15  # digits of any decimal number that float64 holds
 DASH = "–"
+SPELLED = "linnet.spelled"
+"""An error handler of codecs: our own characters in ASCII, those of names as escapes, which tell names apart."""
+ASCII = {
+    "─": "-", "−": "-", "–": "-", "•": "*", "·": "*", "×": "x", "²": "2", "…": "...", "±": "+-", "∞": "inf",
+    "λ": "lambda", "\N{REPLACEMENT CHARACTER}": "?",
+}  # fmt: skip
+_encoding: ContextVar[str | None] = ContextVar("encoding", default=None)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    said = (
+        ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in error.object[error.start : error.end]
+    )
+    return "".join(said), error.end
+
+
+codecs.register_error(SPELLED, _in_ascii)
+
+
+@contextmanager
+def spelled_for(encoding: str | None) -> Iterator[None]:
+    """Names, lines and tables made meanwhile are as wide as they are where that encoding holds not all characters."""
+    token = _encoding.set(encoding)
+    try:
+        yield
+    finally:
+        _encoding.reset(token)
+
+
+def spelled(text: str) -> str:
+    """Text as it will be printed: with spellings for characters that are not to be had there; see `spelled_for`."""
+    encoding = _encoding.get()
+    return text if encoding is None else text.encode(encoding, SPELLED).decode(encoding)
 
 
 def number(value: float, digits: int = 5, top: int = 9) -> str:
     """A number in about so many significant digits; scientific where zeros would bury them, and from 10**top on."""
     if not math.isfinite(value):
-        return DASH if math.isnan(value) else "∞" if value > 0 else "-∞"
+        return DASH if math.isnan(value) else spelled("∞" if value > 0 else "-∞")
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
@@ -73,7 +111,7 @@ def p_value(p: float) -> str:
 
 def printable(text: str) -> str:
     """Text without the characters that move a cursor or break a line, which a column's name may hold."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return spelled("".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def shorten(text: str, width: int) -> str:
@@ -84,12 +122,13 @@ def shorten(text: str, width: int) -> str:
     if cell_len(clean) <= width:
         return clean
     head, tail = 0, len(clean)
-    left = width - 1
+    gap = spelled("…")
+    left = width - cell_len(gap)
     while True:
         front = head <= len(clean) - tail  # grow whichever end is shorter
         size = cell_len(clean[head] if front else clean[tail - 1])
         if size > left:
-            return f"{clean[:head]}…{clean[tail:]}"
+            return f"{clean[:head]}{gap}{clean[tail:]}"
         left -= size
         head, tail = (head + 1, tail) if front else (head, tail - 1)
 
