@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/'
 
-demo: $(BASE) ## fit the Palmer penguins, print the table, write the model and a figure
+demo: $(BASE) ## fit the Palmer penguins, print the table, write the model and two figures
 	$(BIN)/linnet demo
 
 test: $(DEV) ## run the tests, on every processor; ARGS="-k word" selects some
@@ -31,7 +31,7 @@ check: $(DEV) ## lint, formatting and types, README.md's examples among them
 bench: $(DEV) ## run the benchmarks, some twenty minutes; ARGS=--quick for a smoke run
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py $(ARGS); done
 
-reliability: $(DEV) ## kill runs of SGD, damage their checkpoints, fill the disk: some seven minutes; ARGS=--quick for a smoke run
+reliability: $(DEV) ## kill runs of SGD, damage their checkpoints, fill the disk: some eight minutes; ARGS=--quick for a smoke run
 	$(BIN)/python benchmarks/reliability.py $(ARGS)
 
 coverage: $(DEV) ## simulate how often intervals of robust fits hold the truth: some seven minutes; ARGS=--quick for a smoke run
@@ -49,6 +49,7 @@ reproduce: $(DEV) ## run the published experiments over 20 seeds, and write thei
 
 clean: ## remove .venv and everything else that these targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist course/built
+	rm -f penguins-model.json penguins-weights.png penguins-loss.png
 	find src tests benchmarks course -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two steps, so that the demo need not wait for the developers' tools.

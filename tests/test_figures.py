@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import FillBetweenPolyCollection, LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 
 from helpers import axes_of, example, ols
 from linnet import figures
@@ -26,7 +26,7 @@ def line(n: int = 40) -> tuple[Any, Any]:
 
 
 def band(axes: Axes) -> Any:
-    (found,) = (c for c in axes.collections if isinstance(c, FillBetweenPolyCollection))
+    (found,) = (c for c in axes.collections if isinstance(c, PolyCollection))
     return found.get_paths()[0].vertices
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import FillBetweenPolyCollection, LineCollection, PathCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from helpers import axes_of, data, example
@@ -63,14 +63,14 @@ def test_a_fan_has_a_labelled_line_for_each_quantile() -> None:
 def test_a_fan_is_shaded_between_quantiles_that_belong_together() -> None:
     fits = quantiles()
     axes = axes_of(figures.fan(fits))
-    shaded = [c.get_paths()[0].vertices for c in axes.collections if isinstance(c, FillBetweenPolyCollection)]
+    shaded = [c.get_paths()[0].vertices for c in axes.collections if isinstance(c, PolyCollection)]
     assert len(shaded) == 2
     at = data(axes.get_lines()[0])[-1, 0]
     for area, (low, high) in zip(shaded, ((0, 4), (1, 3)), strict=True):
         corners = np.asarray(area)
         ends = np.unique(corners[np.isclose(corners[:, 0], at), 1])
         np.testing.assert_allclose(ends, fits.predict_rows(np.array([[at]]))[0, [low, high]])
-    assert not [c for c in axes_of(figures.fan(losses(1))).collections if isinstance(c, FillBetweenPolyCollection)]
+    assert not [c for c in axes_of(figures.fan(losses(1))).collections if isinstance(c, PolyCollection)]
 
 
 def test_a_fan_through_the_points(rng: np.random.Generator) -> None:
@@ -125,7 +125,7 @@ def test_weight_against_quantile_with_its_band() -> None:
     for j, axes in enumerate(drawn.values()):
         process = data(axes.get_lines()[0])
         np.testing.assert_allclose(process, np.column_stack([Q, [fit.coefficients[j] for fit in fits]]))
-        (area,) = (c for c in axes.collections if isinstance(c, FillBetweenPolyCollection))
+        (area,) = (c for c in axes.collections if isinstance(c, PolyCollection))
         corners = np.asarray(area.get_paths()[0].vertices)
         for q, fit in zip(Q, fits, strict=True):
             here = corners[np.isclose(corners[:, 0], q), 1]
@@ -249,7 +249,7 @@ def test_intervals_are_shaded_wherever_they_are_known(
         np.testing.assert_allclose(np.concatenate(upright) if upright else np.empty((0, 2, 2)), np.reshape(
             expected, (len(bars), 2, 2)
         ))  # fmt: skip
-        shaded = [c for c in axes.collections if isinstance(c, FillBetweenPolyCollection)]
+        shaded = [c for c in axes.collections if isinstance(c, PolyCollection)]
         spans = [np.asarray(path.vertices)[:, 0] for c in shaded for path in c.get_paths()]
         assert [(span.min(), span.max()) for span in spans] == [(Q[a], Q[b]) for a, b in areas]
         (squares,) = (line for line in axes.get_lines() if line.get_marker() == "s")

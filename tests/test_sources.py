@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -19,6 +21,7 @@ import linnet
 from linnet.block import InputError
 from linnet.design import Design
 from linnet.sources import open_source, prediction_blocks
+from linnet.sources.columns import as_numpy
 from linnet.sources.source import Source
 from linnet.sources.tables import TableSource
 from rational import least_squares, relative
@@ -105,7 +108,7 @@ def test_every_kind_of_table_gives_the_same_rows(convert: Callable[[pd.DataFrame
     [
         (pa.array([1, 2, None], pa.int8()), [1, 2, np.nan]),
         (pa.array([1, 2, 2**63], pa.uint64()), [1, 2, 2.0**63]),
-        (pa.array([0.5, None, np.nan], pa.float16()), [0.5, np.nan, np.nan]),
+        (pa.array([np.float16(0.5), None, np.float16(np.nan)], pa.float16()), [0.5, np.nan, np.nan]),
         (pa.array([0.1, 0.2, None], pa.float32()), [np.float32(0.1), np.float32(0.2), np.nan]),
         (pa.array([Decimal("1.25"), None, Decimal(-3)]), [1.25, np.nan, -3]),
         (pa.array([True, False, None]), [1, 0, np.nan]),
@@ -459,7 +462,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "stream, text": (once(arrow(CATEGORIES)), {}, "'kind' holds text, whose levels must be known"),
     "stream, mean": (once(arrow(CATEGORIES[["size", "y"]])), {"missing": "mean"}, "can be read only once"),
     "dictionary": ({"size": [1], "y": [2]}, {}, "DataFrame"),
-    "series": (CATEGORIES["size"], {}, "Series cannot be read as a table"),
+    "series": (CATEGORIES["size"], {}, "Series cannot be read as a table|'y' names a column, but an array has none"),
     "chunked array": (pa.chunked_array([[1, 2]]), {}, "ChunkedArray cannot be read as a table"),
 }
 
@@ -619,3 +622,30 @@ def test_drop_and_indicators_agree_with_pandas(rows: list[tuple[Any, Any, float]
     else:
         with pytest.raises(InputError, match="No row"):
             gathered(source)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_missing_numbers_of_any_width(kind: Any) -> None:
+    there = np.array([True, False, True, False, True])
+    values = np.array([1.5, 7.0, -2.25, 7.0, 0.5], kind)
+    array = pa.array(values, mask=~there)
+    for start in range(3):
+        read = as_numpy(array[start:])
+        np.testing.assert_array_equal(read, np.where(there, values, np.nan)[start:])
+        assert read.dtype == kind
+
+
+def test_missing_numbers_take_no_pandas() -> None:
+    code = (
+        "import sys\n"
+        "class NoPandas:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pandas': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, NoPandas())\n"
+        "import pyarrow as pa\nfrom linnet.sources import open_source\n"
+        "table = pa.table({'x': [1.0, None, 3.0], 'n': [1, 2, None], 'y': [1, 2, 3]})\n"
+        "rows = open_source(table, 'y', missing='drop')\n"
+        "print(sum(block.rows for block in rows.blocks()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"
