@@ -263,7 +263,8 @@ def _arrow(values: Any, name: str) -> Column:
         elif _is_a(kind, "pandas.SparseDtype"):
             values = np.asarray(values)
         array = pa.array(values, from_pandas=True)
-        if _is_a(kind, "pandas.CategoricalDtype"):  # pandas calls only those ordered that can be compared
+        if _is_a(kind, "pandas.CategoricalDtype") or _is_a(kind, "polars.Enum"):
+            # pandas calls only those ordered that can be compared, and polars up to 1.36 none
             array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary, ordered=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InputError(
