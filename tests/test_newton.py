@@ -260,8 +260,8 @@ def test_the_residual_sd_is_that_of_the_weighted_rows(d: int) -> None:
     """Of few features and of many, whose sums are taken in another way."""
     X, y = heavy(400, d)
     w = np.random.default_rng(3).uniform(0.1, 5, 400)
-    with one_thread_blas():  # on a busy machine several would wait for each other
-        fit = linnet.fit(X, y, weight=w, loss=Huber(1.0), errors="none")
+    # on a busy machine several would wait for each other
+    fit = one_thread_blas(lambda: linnet.fit(X, y, weight=w, loss=Huber(1.0), errors="none"))
     assert fit.residual_sd**2 * (400 - d - 1) == pytest.approx(w @ (y - fit.predict(X)) ** 2, rel=1e-9)
 
 

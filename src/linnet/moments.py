@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self, TypeVar, get_args
@@ -20,7 +19,7 @@ from linnet.normal_kernels import centre_and_scale
 from linnet.objective import L2
 from linnet.settings import kept
 from linnet.solution import Solution
-from linnet.threads import one_thread_blas, thread_count
+from linnet.threads import Team, one_thread_blas, thread_count
 
 T = TypeVar("T")
 Precision = Literal["float64", "exact"]
@@ -113,10 +112,13 @@ class Moments(ABC):
         equations = self.normal(intercept)
         most = SERIAL[0] if self.n * self.features < PARALLEL else 0  # with few rows, taking care takes longer
         if most < self.features <= SERIAL[1]:
-            with one_thread_blas():
+
+            def solved() -> Solution:
                 solution = equations.solve(l2)
                 _ = solution.condition  # which is kept: whoever asks for it later does so without such care
                 return solution
+
+            return one_thread_blas(solved)
         return equations.solve(l2)
 
     def stable_rate(self, l2: float = 0.0, intercept: bool = True) -> float:
@@ -308,5 +310,9 @@ def in_chunks(block: Block, work: Callable[[Block], T], parallel: int) -> list[T
     threads = min(thread_count(), len(chunks))
     if threads <= 1 or block.X.size < parallel:
         return [work(chunk) for chunk in chunks]
-    with one_thread_blas(), ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, chunks))
+
+    def together() -> list[T]:
+        with Team(threads) as team:
+            return team.map(work, chunks)
+
+    return one_thread_blas(together)

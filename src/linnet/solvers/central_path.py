@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +12,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from linnet import interior_kernels as kernels
 from linnet.block import Float64s
-from linnet.threads import one_thread_blas, thread_count
+from linnet.threads import Team, one_thread_blas, thread_count
 
 T = TypeVar("T")
 
@@ -96,24 +94,15 @@ def central(problem: Problem, start: Float64s, near: float) -> Central:
         start: (p,), weights to begin with.
         near: gap to come to, relative to the loss of a residual of usual size.
     """
-    path = _Path(problem, start)
-    before = math.inf
-    iteration = 0
-    with path.threads, one_thread_blas():
-        while iteration < ITERATIONS:
-            iteration += 1
-            H, rest, complementarity, gap = path.equations()
-            if iteration > FEW:  # by then most residuals are about as large as they will be
-                size = path.size()
-                if gap < near * size and complementarity < near * size:
-                    break
-                if gap > before / 2 and gap < LIMIT * size:  # rounding lets it come no nearer
-                    break
-            before = gap
-            if not path.step(H, rest):
-                break
-    state = path.state
-    return Central(path.beta, state[kernels.S], state[kernels.T], problem.y - path.beta @ problem.Z, gap, iteration)
+
+    def followed() -> Central:
+        path = _Path(problem, start)
+        with path.team:
+            gap, iterations = path.follow(near)
+        r = problem.y - path.beta @ problem.Z
+        return Central(path.beta, path.state[kernels.S], path.state[kernels.T], r, gap, iterations)
+
+    return one_thread_blas(followed)
 
 
 class _Path:
@@ -133,13 +122,25 @@ class _Path:
         self.state[kernels.S], self.state[kernels.T] = q * w, (1.0 - q) * w
         self.state[kernels.U], self.state[kernels.V] = np.maximum(r, 0.0) + apart, np.maximum(-r, 0.0) + apart
         self.chunks = [(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
-        count = min(thread_count(), len(self.chunks))
-        self.pool = ThreadPoolExecutor(count) if count > 1 else None
+        self.team = Team(min(thread_count(), len(self.chunks)))
 
-    @property
-    def threads(self) -> AbstractContextManager[object]:
-        """The threads, to be ended after the last step."""
-        return nullcontext() if self.pool is None else self.pool
+    def follow(self, near: float) -> tuple[float, int]:
+        """Go so near, or as near as rounding lets one come; the gap that is left, and how many iterations it took."""
+        before = gap = math.inf
+        iteration = 0
+        while iteration < ITERATIONS:
+            iteration += 1
+            H, rest, complementarity, gap = self.equations()
+            if iteration > FEW:  # by then most residuals are about as large as they will be
+                size = self.size()
+                if gap < near * size and complementarity < near * size:
+                    break
+                if gap > before / 2 and gap < LIMIT * size:  # rounding lets it come no nearer
+                    break
+            before = gap
+            if not self.step(H, rest):
+                break
+        return gap, iteration
 
     def size(self) -> float:
         """What the loss would be, were the farthest rows, which decide nothing, not farther than most."""
@@ -212,6 +213,4 @@ class _Path:
 
     def _over(self, work: Callable[[int, int], T]) -> list[T]:
         """Do work on all rows, chunk by chunk."""
-        if self.pool is None:
-            return [work(*chunk) for chunk in self.chunks]
-        return list(self.pool.map(lambda chunk: work(*chunk), self.chunks))
+        return self.team.map(lambda chunk: work(*chunk), self.chunks)

@@ -77,8 +77,8 @@ class Descent:
         self.complete = sample.complete
         few = sample.block(None if self.complete else FEW)
         self.frame = Frame(solution, few)
-        with one_thread_blas():  # whose other threads would wait busily beside ours
-            Z, y, w = self.frame.coordinates.rows(few)
+        # whose other threads would wait busily beside ours
+        Z, y, w = one_thread_blas(lambda: self.frame.coordinates.rows(few))
         self.few = Block(np.ascontiguousarray(Z).T, y, w)
         self.coordinates, self.well = Coordinates.same(self.frame.coordinates.size), True
         self.total = float(w.sum())
@@ -273,8 +273,7 @@ class Descent:
         """One pass over the sample or over all rows; what `work` makes of parts of them, in order."""
         self.passes += 1
         if not self.reading:
-            with one_thread_blas():
-                return in_chunks(self.few, work, PARALLEL)
+            return one_thread_blas(lambda: in_chunks(self.few, work, PARALLEL))
         self.epoch += 1
         results: list[T] = []
         rows = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from linnet.solvers.survey import CLOSE, SAMPLE, Survey
 from linnet.sources.source import Source
 from linnet.status import Status
 from linnet.text import about
+from linnet.threads import one_thread_blas
 
 if TYPE_CHECKING:
     from linnet.solution import Solution
@@ -158,7 +160,7 @@ def _evaluate(survey: Survey, u: Float64s, blocks: Callable[[], Iterable[Block]]
 
     sums = np.zeros(2)
     for block in blocks():
-        sums += sum(in_chunks(block, cost, PARALLEL))
+        sums += sum(one_thread_blas(partial(in_chunks, block, cost, PARALLEL)))
     value, squares = sums / survey.total
     return float(value) + objective.penalty(weights), float(squares)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -15,16 +16,19 @@ from linnet.objective import Objective
 from linnet.settings import kept
 from linnet.solution import ldexp
 from linnet.solvers.central_path import Problem
-from linnet.solvers.frame import PASSES, FirstPass, Frame, first_pass, sample_size
+from linnet.solvers.frame import PASSES, FirstPass, Frame, Sample, first_pass, sample_size
 from linnet.solvers.globs import Optimum, Plane, Seen, guess, optimum
 from linnet.solvers.solver import Solver, Step, check_given
 from linnet.sources.source import Source
 from linnet.status import Status
+from linnet.threads import one_thread_blas
 
 ROUNDING = 2.0**-50
 """Relative error of an objective's value, which no certificate can be below."""
 CERTAIN = 1e-10
 """Relative gap that counts as solved."""
+Penalties = Sequence[tuple[float, Float64s | None]]
+"""Each quantile, and the penalty of its coordinates."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +72,17 @@ class InteriorPoint(Solver):
         if first.solution.residual == 0 and free:
             return [first.through(objective, vars(objective.loss)) for objective in objectives]
         rows = sample.block()
-        frame = Frame(first.solution, rows)
+        frame = one_thread_blas(lambda: Frame(first.solution, rows))
         if not frame.coordinates.size:
             return [_nothing(objective, first, source) for objective in objectives]
         start = np.zeros(frame.coordinates.size)  # level at the median, which a row far out does not move
         epoch = first.exact.epoch
+        penalties = [(q, frame.penalty(l2 / factor)) for q, factor in quantiles]
         kept = None if sample.complete or source.held() is not None else rows
         if sample.complete:
-            Z, y, w = frame.coordinates.rows(rows)
-            found = [optimum(Problem(Z, y, w, q, frame.penalty(l2 / factor)), start) for q, factor in quantiles]
-            squares = [_squares(y - each.weights @ Z, w) for each in found]
+            found, squares = one_thread_blas(lambda: _in_memory(rows, frame, penalties, start))
         else:
-            few = sample.block(sample_size(sample.seen, frame.coordinates.size))
-            Z, y, w = frame.coordinates.rows(few)
-            share = sample.seen / few.rows
-            searches = []
-            for q, factor in quantiles:
-                penalty = frame.penalty(l2 / factor)
-                part = Problem(Z, y, w * share, q, penalty)
-                near = guess(part, start, sample.seen, frame.coordinates)
-                searches.append(Plane(frame.coordinates, q, penalty, near))
+            searches = one_thread_blas(lambda: _searches(sample, frame, penalties, start))
             while not all(search.done for search in searches) and epoch < self.passes:
                 epoch += 1
                 yield from _round(epoch, [search for search in searches if not search.done], source)
@@ -110,6 +105,25 @@ def _quantile(objective: Objective) -> tuple[float, float]:
     )
 
 
+def _in_memory(rows: Block, frame: Frame, penalties: Penalties, start: Float64s) -> tuple[list[Optimum], list[float]]:
+    """The optimum of each quantile and its Σ w·r², where there are no other rows."""
+    Z, y, w = frame.coordinates.rows(rows)
+    found = [optimum(Problem(Z, y, w, q, penalty), start) for q, penalty in penalties]
+    return found, [_squares(y - each.weights @ Z, w) for each in found]
+
+
+def _searches(sample: Sample, frame: Frame, penalties: Penalties, start: Float64s) -> list[Plane]:
+    """Where to search the optimum of each quantile among all rows, from that of a few."""
+    few = sample.block(sample_size(sample.seen, frame.coordinates.size))
+    Z, y, w = frame.coordinates.rows(few)
+    w = w * (sample.seen / few.rows)
+    searches = []
+    for q, penalty in penalties:
+        near = guess(Problem(Z, y, w, q, penalty), start, sample.seen, frame.coordinates)
+        searches.append(Plane(frame.coordinates, q, penalty, near))
+    return searches
+
+
 def _round(epoch: int, searches: Sequence[Plane], source: Source) -> Iterator[Step]:
     """One pass over the rows; all searches look at each block."""
 
@@ -120,13 +134,13 @@ def _round(epoch: int, searches: Sequence[Plane], source: Source) -> Iterator[St
         search.begin()
     rows = 0
     for count, block in enumerate(source.blocks(), 1):
-        for seen in in_chunks(block, look, PARALLEL):
+        for seen in one_thread_blas(partial(in_chunks, block, look, PARALLEL)):
             for search, each in zip(searches, seen, strict=True):
                 search.take(each)
         rows += block.rows
         yield Step(epoch=epoch, step=count, rows=rows)
     for search in searches:
-        search.conclude()
+        one_thread_blas(search.conclude)
 
 
 def _squares(r: Float64s, w: Float64s) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Block, Floats, InputError
 from linnet.sources.window import PIECE, Shuffle, Window, arrays_of, drawn, permutations, room, row_bytes
+from linnet.threads import Team
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -307,8 +308,6 @@ class Spool:
         self, file: FileIO, shuffle: Shuffle, rng: np.random.Generator | None, skip: int
     ) -> Iterator[Window]:
         """Windows of segments of the file, the next one read by a thread while the caller works on one."""
-        from concurrent.futures import ThreadPoolExecutor
-
         segments = np.arange(self._segments)
         if shuffle:
             assert rng is not None
@@ -325,16 +324,15 @@ class Spool:
             return
         # Memory that has been used before is filled almost twice as fast as new memory.
         rooms = [room(self._latest, max(sizes)) for _ in sizes[first : first + 2]]
-        with ThreadPoolExecutor(1, "linnet-reader") as reader:  # which waits for its end, however this one ends
-
-            def start(k: int) -> Future[Block]:
-                return reader.submit(self._gather, file, parts[k], rooms[k % len(rooms)].part(slice(sizes[k])))
-
-            coming = start(first)
+        with Team(2, "linnet-reader") as team:  # which waits for its end, however this one ends
+            coming: Future[Block] | None = None
             for k in range(first, len(parts)):
-                block = coming.result()
+                place = rooms[k % len(rooms)].part(slice(sizes[k]))
+                block = self._gather(file, parts[k], place) if coming is None else coming.result()
                 if k + 1 < len(parts):
-                    coming = start(k + 1)
+                    coming = team.submit(
+                        self._gather, file, parts[k + 1], rooms[(k + 1) % len(rooms)].part(slice(sizes[k + 1]))
+                    )
                 yield Window(block, drawn(sizes[k], shuffle, rng), skip)
                 skip = 0
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Block, Floats
 from linnet.row_kernels import collect, shuffle, spread
-from linnet.threads import aside
+from linnet.threads import Team, aside
 
 Shuffle = bool | Literal["pieces"]
 Order = NDArray[np.int64]
@@ -67,27 +67,21 @@ class Window(NamedTuple):
         if not (waits and rows < min(most, end) and _plain(self.block) and threads() > 1):
             yield from self._cut(end, most, since, most)
             return
-        from concurrent.futures import ThreadPoolExecutor
-
         legs = list(self._cut(end, most, since, rows))
         theirs = [leg for k, leg in enumerate(legs) if k % TURNS]
         rooms = [room(self.block, rows) for _ in range(TURNS)]
-        with ThreadPoolExecutor(1, "linnet-collector", initializer=aside()) as collector:
-            try:
-                coming = [collector.submit(_collected, *pair) for pair in zip(theirs, rooms, strict=False)]
-            except RuntimeError:  # there are no more threads to be had
-                yield from legs
-                return
+        with Team(2, "linnet-collector", aside()) as team:
+            coming = [team.submit(_collected, *pair) for pair in zip(theirs, rooms, strict=False)]
             asked = len(coming)
             for k, leg in enumerate(legs):
                 if k % TURNS == 0:
                     yield leg
                     continue
                 copy = coming.pop(0)
-                # the second thread may be late: then the first fetches these too
-                yield leg if copy.cancel() else copy.result()
+                # there may be no second thread, or it is late: then the first fetches these too
+                yield leg if copy is None or copy.cancel() else copy.result()
                 if asked < len(theirs):
-                    coming.append(collector.submit(_collected, theirs[asked], rooms[asked % TURNS]))
+                    coming.append(team.submit(_collected, theirs[asked], rooms[asked % TURNS]))
                     asked += 1
 
     def _cut(self, end: int, most: int, since: int, rows: int) -> Iterator[Leg]:
