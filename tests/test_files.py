@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import atexit
 import gzip
 import os
 import shutil
@@ -726,6 +727,61 @@ def test_reading_ahead_is_bounded_and_passes_on_errors() -> None:
     assert len(made) <= 10 + files.READ_AHEAD + 1
     with pytest.raises(RuntimeError, match="end"):
         list(ahead)
+
+
+@pytest.mark.parametrize("when", ["before it begins", "as it begins", "not at all"])
+def test_a_reader_interrupted_at_its_start_is_stopped(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    hooks: list[Any] = []
+    opened = []
+
+    def interrupted(self: threading.Thread) -> None:
+        if when == "not at all":
+            raise RuntimeError("can't start new thread")
+        if when == "as it begins":
+            start(self)
+        raise KeyboardInterrupt
+
+    def numbers() -> Any:
+        opened.append(threading.current_thread())
+        yield from range(100)
+
+    monkeypatch.setattr(atexit, "register", hooks.append)
+    monkeypatch.setattr(atexit, "unregister", hooks.remove)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        ahead = files.read_ahead(numbers)
+        if when == "not at all":  # then this thread reads
+            assert list(ahead) == list(range(100))
+            assert opened == [threading.current_thread()]
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                next(ahead)
+    assert not hooks
+    assert not [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+
+
+def test_a_reader_that_begins_after_it_was_stopped_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt comes while `start` waits for the thread to say that it runs."""
+    late: list[threading.Thread] = []
+    opened: list[int] = []
+
+    def interrupted(self: threading.Thread) -> None:
+        late.append(self)
+        raise KeyboardInterrupt
+
+    def numbers() -> Any:
+        opened.append(1)
+        yield 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(files.read_ahead(numbers))
+    late[0].start()
+    late[0].join(30)
+    assert not late[0].is_alive()
+    assert not opened
 
 
 MARKS = [",", "\n", "\r", '"', " ", "'", "x", "y", "1", "-2.5", "1e999", "a", "ü", "true", "2020-01-01", "NA", "\ufeff"]

@@ -324,15 +324,17 @@ def rechunked(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 def read_ahead(source: Callable[[], Iterator[T]]) -> Iterator[T]:
     """The items of an iterator that runs in a thread of its own, at most READ_AHEAD items ahead.
 
-    Whatever it raises is raised here. When the consumer stops early, the thread stops after the item at hand.
+    Whatever it raises is raised here. When the consumer stops early, the thread stops after the item at hand. Where
+    there is no further thread to be had, this one reads.
     """
     items: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(READ_AHEAD)
     stopped = threading.Event()
 
     def work() -> None:
-        iterator = source()
+        if stopped.is_set():
+            return
         try:
-            for item in iterator:
+            for item in source():
                 items.put((item, None))
                 if stopped.is_set():
                     return
@@ -345,12 +347,17 @@ def read_ahead(source: Callable[[], Iterator[T]]) -> Iterator[T]:
         with suppress(queue.Empty):
             while True:
                 items.get_nowait()  # makes room: the thread may be waiting for it
-        thread.join()
+        if thread.is_alive():  # where it is only about to begin, it sees first that it is to stop
+            thread.join()
 
     thread = threading.Thread(target=work, name="linnet-reader", daemon=True)
-    atexit.register(stop)  # a thread inside Arrow when the interpreter goes down would abort the process
-    thread.start()
     try:
+        atexit.register(stop)  # a thread inside Arrow when the interpreter goes down would abort the process
+        try:
+            thread.start()
+        except RuntimeError:
+            yield from source()
+            return
         while True:
             item, error = items.get()
             if error is not None:
