@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -463,6 +464,28 @@ def test_not_converged_is_status_1_and_still_written(
     assert outcome.status == 1
     assert "inexact" in outcome.out
     assert linnet.load(tmp_path / "m.json", Fit).status is Status.IMPRECISE
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
+@pytest.mark.parametrize("started", ["-m linnet", "the script"])
+def test_an_interrupt_while_the_command_loads_says_nothing(started: str, tmp_path: Path) -> None:
+    """In place of a package that it loads there is one that sends the signal."""
+    (tmp_path / "typer.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(linnet.__file__).parents[1])])
+    (script,) = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]["scripts"].values()
+    module, name = script.split(":")
+    way = (
+        ["-m", "linnet"]
+        if started == "-m linnet"
+        else ["-c", f"import sys; from {module} import {name} as m; sys.exit(m())"]
+    )
+    ended = subprocess.run(
+        [sys.executable, *way, "fit", "t.csv", "-t", "y"], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are Unix's")
