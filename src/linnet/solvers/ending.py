@@ -171,10 +171,9 @@ def _notes(run: Run, status: Status, u: Float64s, value: float) -> Iterator[str]
     assert survey is not None
     names = ("the intercept", *(f"`{name}`" for name in run.names))
     if status is Status.DIVERGED:
-        stable, formula = _stable(run)
         why = survey.blame(run.names)
         of = "" if run.squared else ", for squared loss,"
-        limit = f"gradient descent{of} is stable up to {about(stable, 3)} ({formula}), and small minibatches need less"
+        limit = f"gradient descent{of} is stable up to {_stable(run)[1]}, and small minibatches need less"
         yield f"learning rate {about(now.place.rate, 3)}: {limit}" + (f"; {why}" if why else "")
     elif status in (Status.STOPPED, Status.RAN) and survey.optimum is not None:
         far = _distance(survey, names, u, value)
@@ -229,21 +228,20 @@ def _hindrances(run: Run, far: bool) -> Iterator[str]:
     centre, scale = survey.centre[:-1], survey.scale[:-1]
     trace = float(centre @ centre + scale @ scale) + run.objective.intercept + run.objective.l2
     if not auto and place.rate * trace > 2.0:
-        stable, formula = _stable(run)
+        stable, border = _stable(run)
         if place.rate > stable:
             why = survey.blame(run.names)
-            known = f"{given} too large, gradient descent is stable up to {about(stable, 3)} ({formula})"
+            known = f"{given} too large, gradient descent is stable up to {border}"
             yield f'{known}: use lr="auto", or a smaller one' + (f"; {why}" if why else "")
             return
     if not far:
         return
     if not auto and (why := survey.blame(run.names)):
-        yield f'learning rates are stable up to {about(_stable(run)[0], 3)}: {why}, or use lr="auto"'
+        yield f'learning rates are stable up to {_stable(run)[1]}: {why}, or use lr="auto"'
         return
     if not auto and place.rate * trace < 2.0 * SLOW * survey.scale.size and place.rate < SLOW * _for_minibatches(run):
-        stable, formula = _stable(run)
         other = ' and schedule="constant"' if solver.schedule == "inverse-time" else ""
-        yield f'{given} far below the stable {about(stable, 3)} ({formula}): use lr="auto"{other}'
+        yield f'{given} far below the stable {_stable(run)[1]}: use lr="auto"{other}'
         return
     several = run.learner.size < run.spool.rows
     if solver.schedule == "inverse-time" and run.learner.rate(place) < FALLEN * place.rate:
@@ -262,13 +260,14 @@ def _hindrances(run: Run, far: bool) -> Iterator[str]:
 
 
 def _stable(run: Run) -> tuple[float, str]:
-    """The learning rate beyond which gradient descent on all rows diverges (squared loss), and its formula.
+    """The learning rate beyond which gradient descent on all rows diverges (squared loss), and how it is told.
 
-    With momentum m it is 2(1+m)/λ (Polyak 1964, USSR Computational Mathematics and Mathematical Physics 4(5)).
+    That is 2/λ, with momentum m 2(1+m)/λ (Polyak 1964, USSR Computational Mathematics and Mathematical Physics 4(5)).
     """
     assert run.survey is not None
     rate, momentum = run.survey.stable_rate(run.spool.sample(SAMPLE)), float(run.solver.momentum)
-    return (rate * (1.0 + momentum), "2(1 + momentum)/λ") if momentum else (rate, "2/λ")
+    plain, border = f"{about(rate, 3)} (2/λ)", rate * (1.0 + momentum)
+    return border, plain + (f", with this momentum up to {about(border, 3)}" if momentum else "")
 
 
 def _for_minibatches(run: Run) -> float:
