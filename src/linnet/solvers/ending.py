@@ -200,7 +200,7 @@ def _distance(survey: Survey, names: tuple[str, ...], u: Float64s, value: float)
         return ""
     solution = survey.solution
     assert solution is not None
-    if (~solution.identified & (survey.scale[:-1] > 0)).any():
+    if solution.dependencies and (~solution.identified & (survey.scale[:-1] > 0)).any():
         # the variance of a residual of mean weight times the rows' mean leverage: no unit of weights takes part
         df, spent = solution.df_residual, solution.rank + solution.equations.intercept
         error = math.sqrt(2.0 * solution.objective / df * spent) if df > 0 else 0.0
@@ -286,9 +286,11 @@ def _stands(run: Run) -> bool:
     """Whether the second half of the epochs brought the objective hardly nearer to its minimum."""
     survey, history, last = run.survey, run.now.history, run.now.place.epoch
     assert survey is not None
+    if last < SETTLED:
+        return False
     known = [(record["epoch"], record["objective"] - survey.lowest) for record in history if "objective" in record]
     before = [missing for epoch, missing in known if 2 * epoch <= last]
-    return last >= SETTLED and bool(before) and known[-1][1] > STILL * before[-1]
+    return bool(before) and known[-1][1] > STILL * before[-1]
 
 
 def _condition(solution: Solution) -> float:
