@@ -41,10 +41,12 @@ class Answer:
 def least_squares(
     X: NDArray[Any], y: NDArray[Any], weight: NDArray[Any] | None = None, intercept: bool = True, l2: float = 0.0
 ) -> Answer:
-    """Solve it exactly for the numbers as float64 holds them."""
+    """Solve it exactly for the numbers as float64 holds them, or for features that are fractions."""
     n = len(y)
     w = [Fraction(1)] * n if weight is None else [Fraction(float(v)) for v in weight]
-    rows = [[Fraction(1)] * intercept + [Fraction(float(v)) for v in row] for row in X]
+    rows = [
+        [Fraction(1)] * intercept + [v if isinstance(v, Fraction) else Fraction(float(v)) for v in row] for row in X
+    ]
     target = [Fraction(float(v)) for v in y]
     p = len(rows[0])
     gram = [[sum((w[i] * rows[i][a] * rows[i][b] for i in range(n)), Fraction(0)) for b in range(p)] for a in range(p)]

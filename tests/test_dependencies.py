@@ -55,6 +55,17 @@ def test_other_losses_know_them_too(loss: str) -> None:
     assert fit.leaves(np.array([[1.0, 1, 2, 7, 1, 0], [1, 1, 3, 7, 1, 0], [1, 1, 2, 6, 1, 0]])).tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize("loss", ["squared", "huber", "absolute"])
+def test_near_copies_predict_as_one_of_them_and_their_difference(loss: str) -> None:
+    a, d, e = np.random.default_rng(0).standard_normal((3, 50))
+    near, y = np.column_stack([a, a + 1e-9 * d, d, 2 * d]), a + d + 0.1 * e
+    fit, apart = linnet.fit(near, y, loss=loss), linnet.fit(near[:, [0, 2]], y, loss=loss)
+    assert fit.predict(near) == pytest.approx(apart.predict(near[:, [0, 2]]), abs=1e-13)
+    assert fit.objective == pytest.approx(apart.objective, rel=1e-13)
+    assert not fit.leaves(near).any()
+    assert [line.partition(" =")[0] for line in fit.notes[:2]] == ["`x2`", "`x4`"]
+
+
 def test_a_penalty_leaves_nothing_open() -> None:
     assert fitted(sums(), l2=0.1).dependencies is None
 

@@ -96,9 +96,9 @@ def gram(rows: int, columns: int, rng: np.random.Generator) -> tuple[list[list[F
 
 def test_cholesky_reproduces_the_matrix(rng: np.random.Generator) -> None:
     exact, A = gram(20, 6, rng)
-    hi, lo, kept = A.copy(), np.zeros_like(A), np.zeros(6, np.bool_)
-    cholesky(hi, lo, np.zeros(6), 0.0, kept)
-    assert kept.all()
+    hi, lo, order = A.copy(), np.zeros_like(A), np.arange(6)
+    assert cholesky(hi, lo, np.zeros(6), 0.0, order, 0.0) == 6
+    assert order.tolist() == [0, 1, 2, 3, 4, 5]
     for i in range(6):
         for j in range(i, 6):
             made = sum((value((hi[m, i], lo[m, i])) * value((hi[m, j], lo[m, j])) for m in range(i + 1)), Fraction(0))
@@ -108,8 +108,8 @@ def test_cholesky_reproduces_the_matrix(rng: np.random.Generator) -> None:
 def test_cholesky_of_a_border_leaves_the_schur_complement(rng: np.random.Generator) -> None:
     """With d columns factored of d + 1, the corner is the residual sum of squares."""
     exact, A = gram(20, 5, rng)
-    hi, lo, kept = A.copy(), np.zeros_like(A), np.zeros(4, np.bool_)
-    cholesky(hi, lo, np.zeros(4), 0.0, kept)
+    hi, lo = A.copy(), np.zeros_like(A)
+    cholesky(hi, lo, np.zeros(4), 0.0, np.arange(4), 0.0)
     inverse = invert([row[:4] for row in exact[:4]])
     c = [row[4] for row in exact[:4]]
     schur = exact[4][4] - dot(c, [dot(row, c) for row in inverse])
@@ -120,9 +120,30 @@ def test_cholesky_leaves_out_what_depends_on_the_columns_before(rng: np.random.G
     X = rng.integers(-50, 50, (20, 3))
     X = np.column_stack([X[:, 0], 2 * X[:, 0], X[:, 1], X[:, 0] - 3 * X[:, 1], X[:, 2], np.zeros(20, np.int64)])
     A = (X.T @ X).astype(np.float64)
-    hi, lo, kept = A.copy(), np.zeros_like(A), np.zeros(6, np.bool_)
-    cholesky(hi, lo, 2.0**-100 * A.diagonal(), 2.0**-98, kept)
-    assert kept.tolist() == [True, False, True, False, True, False]
+    noise = 2.0**-100 * A.diagonal()
+    hi, lo, order = np.triu(A), np.zeros_like(A), np.arange(6)
+    assert cholesky(hi, lo, noise, 2.0**-98, order, 0.0) == 1  # up to the first
+    hi, lo, order = np.triu(A), np.zeros_like(A), np.arange(6)
+    assert cholesky(hi, lo, noise, 2.0**-98, order, 0.01) == 3
+    assert order[:3].tolist() == [0, 2, 4]
+    U = hi[:3, :3]
+    np.testing.assert_allclose(U.T @ hi[:3], A[np.ix_(order[:3], order)], rtol=1e-12, atol=1e-9)
+
+
+def test_cholesky_bounds_the_coefficients_of_what_it_leaves_out() -> None:
+    """In three rows, of a column and another 2^-28 beside it one is enough, though both come before the others."""
+    X = np.array([[3.0, 3 + 2.0**-30, 1, 5, 2], [1, 1 - 2.0**-29, -2, 1, 0], [4, 4 + 2.0**-28, 4, -2, 7]])
+    X = np.column_stack([X, X @ [1.0, 0, 1, 2, 0]])
+    A = X.T @ X
+    exact = [[dot(map(Fraction, a), map(Fraction, b)) for b in X.T.tolist()] for a in X.T.tolist()]
+    low = np.array([[float(v - Fraction(A[i, j])) for j, v in enumerate(row)] for i, row in enumerate(exact)])
+    noise = 2.0**-100 * A.diagonal()
+    hi, lo, order = np.triu(A), np.triu(low), np.arange(6)
+    rank = cholesky(hi, lo, noise, 2.0**-98, order, 0.01)
+    assert rank == 3
+    assert 1 not in order[:3]
+    size = np.sqrt(A.diagonal()[order])
+    assert (np.abs(hi[:3] / hi.diagonal()[:3, None] / size * size[:3, None]) <= 10).all()
 
 
 def test_cholesky_passes_noise_on_to_columns_that_lean_on_a_noisy_one() -> None:
@@ -130,9 +151,8 @@ def test_cholesky_passes_noise_on_to_columns_that_lean_on_a_noisy_one() -> None:
     U = np.array([[1.0, 2.0**20], [0.0, 2.0**-4]])
     A = U.T @ U  # without rounding
     for noise, expected in ((0.0, True), (2.0**-50, True), (2.0**-47, False)):
-        hi, lo, kept = A.copy(), np.zeros_like(A), np.zeros(2, np.bool_)
-        cholesky(hi, lo, np.array([noise, 0.0]), 0.0, kept)
-        assert kept.tolist() == [True, expected]
+        hi, lo = A.copy(), np.zeros_like(A)
+        assert cholesky(hi, lo, np.array([noise, 0.0]), 0.0, np.arange(2), 0.0) == 1 + expected
 
 
 def test_solving_a_hilbert_matrix() -> None:
@@ -145,13 +165,11 @@ def test_solving_a_hilbert_matrix() -> None:
         [[float(v - Fraction(h)) for v, h in zip(row, hrow, strict=True)] for row, hrow in zip(exact, hi, strict=True)]
     )
     right = [sum(row, Fraction(0)) for row in exact]
-    kept = np.zeros(p, np.bool_)
     border = np.zeros((2, p + 1, p + 1))
     border[0, :p, :p], border[1, :p, :p] = hi, lo
     border[0, :p, p] = [float(v) for v in right]
     border[1, :p, p] = [float(v - Fraction(h)) for v, h in zip(right, border[0, :p, p], strict=True)]
-    cholesky(border[0], border[1], np.zeros(p), 0.0, kept)
-    assert kept.all()
+    assert cholesky(border[0], border[1], np.zeros(p), 0.0, np.arange(p), 0.0) == p
     x = np.ascontiguousarray(border[0, :p, p:]), np.ascontiguousarray(border[1, :p, p:])
     back_substitute(np.ascontiguousarray(border[0, :p, :p]), np.ascontiguousarray(border[1, :p, :p]), *x)
     assert x[0][:, 0] == pytest.approx(np.ones(p), rel=1e-14)

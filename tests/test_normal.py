@@ -19,7 +19,7 @@ from linnet.objective import Objective
 from linnet.solution import Solution
 from linnet.solvers.exact import holds
 from linnet.sources.arrays import ArraySource
-from rational import Answer, least_squares, relative, root, ulps
+from rational import Answer, dot, least_squares, relative, root, ulps
 
 Floats = NDArray[np.float64]
 N = 24
@@ -194,6 +194,53 @@ def test_smallest_standardised_weights(
     assert solution.rank == np.linalg.matrix_rank((X - X.mean(0)) / np.abs(X).max(0).clip(1e-300), tol=1e-9)
 
 
+def predicted(X: Floats, solution: Solution) -> list[Fraction]:
+    """By the weights as float64 holds them, exactly."""
+    weights = [Fraction(w) for w in solution.weights.tolist()]
+    return [dot(map(Fraction, row), weights) + Fraction(solution.bias) for row in X.tolist()]
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-7, 1e-8, 1e-9, 1e-11])
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [1, 0, 4, 3, 2], [4, 3, 2, 1, 0], [2, 4, 1, 0, 3]])
+def test_columns_that_nearly_and_columns_that_quite_depend_on_others(order: list[int], gap: float) -> None:
+    """What two near copies differ by is a column too: least squares by it and one of them, in any order of columns."""
+    a, b, c = np.random.default_rng(7).standard_normal((3, N))
+    X = np.column_stack([a, a + gap * b, b, c, b + 2 * c])[:, order]
+    y = a + b + 0.1 * np.sin(np.arange(N))
+    solution = solve(X, y, None, True, 0.0)
+    assert solution.rank == 3
+    answer = least_squares(np.column_stack([a, b, c]), y)
+    rows = np.column_stack([np.ones(N), a, b, c]).tolist()
+    exact = [dot(map(Fraction, row), answer.coefficients) for row in rows]
+    made = predicted(X, solution)
+    assert max(float(abs(p - q)) for p, q in zip(made, exact, strict=True)) < 1e-14
+    rss = sum(((Fraction(v) - p) ** 2 for v, p in zip(y.tolist(), made, strict=True)), Fraction(0))
+    assert relative(solution.objective, rss / N / 2) < 1e-13
+    weights, bias = standardised_pinv(X, y, np.ones(N))
+    assert solution.weights == pytest.approx(weights, abs=1e-9)
+    assert solution.bias == pytest.approx(bias, abs=1e-9)
+    for column, coefficients, constant in solution.dependencies:
+        assert X @ coefficients + constant == pytest.approx(X[:, column], abs=1e-8)
+        assert np.abs(coefficients).max() < 10
+    uncertainty = solution.uncertainty
+    assert uncertainty is not None
+    assert relative(solution.residual_sd, root(answer.rss / answer.df)) < 1e-13
+
+
+@given(st.integers(3, 5), st.integers(0, 3), st.sampled_from([4, 6, 8, 9, 10, 12]), st.integers(0, 10**6))
+def test_fewer_rows_than_columns_are_met_though_columns_nearly_agree(n: int, more: int, power: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, n + more))
+    X[:, 1] = X[:, 0] + 10.0**-power * rng.standard_normal(n)
+    y = rng.standard_normal(n)
+    solution = solve(X, y, None, True, 0.0)
+    if solution.rank == n - 1:  # else two rows agree but for rounding
+        size = 1 + float(np.abs(X * solution.weights).sum(axis=1).max())
+        off = [float(abs(Fraction(v) - p)) for v, p in zip(y.tolist(), predicted(X, solution), strict=True)]
+        assert max(off) < 1e-14 * size
+        assert size < 1e6 or more == 0  # and by weights that are not large, where there is a choice
+
+
 @pytest.mark.parametrize("precision", ["float64", "exact"])
 def test_more_columns_than_rows(precision: Precision, rng: np.random.Generator) -> None:
     X, y = rng.standard_normal((6, 10)) * np.logspace(-6, 6, 10), rng.standard_normal(6)
@@ -313,6 +360,55 @@ def test_the_ridge_makes_duplicates_solvable(rng: np.random.Generator) -> None:
     answer = least_squares(D, y, None, True, 0.1)
     assert not solution.dependencies
     assert solution.weights == pytest.approx([float(c) for c in answer.coefficients[1:]], rel=1e-13)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("l2", [1e-12, 1e-8, 1e-4, 0.1])
+@pytest.mark.parametrize("gap", [1e-12, 1e-9, 1e-6])
+def test_ridge_errors_of_columns_that_nearly_agree(gap: float, l2: float, swapped: bool) -> None:
+    a, b, c = np.random.default_rng(8).standard_normal((3, N))
+    X = np.column_stack([a, c, a + gap * b])[:, [2, 1, 0] if swapped else [0, 1, 2]]
+    y = a + c + np.cos(np.arange(N))
+    answer, solution = least_squares(X, y, None, True, l2), solve(X, y, None, True, l2)
+    assert solution.weights == pytest.approx([float(v) for v in answer.coefficients[1:]], rel=1e-12)
+    uncertainty = solution.uncertainty
+    assert uncertainty is not None
+    assert uncertainty.sd[2:] == pytest.approx([float(v) for v in answer.std_errors[1:]], rel=1e-6)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("l2", [1e-6, 1e-4, 0.1, 1e9])
+def test_ridge_does_not_weigh_the_rounding_of_one_quantity_in_two_units(l2: float, swapped: bool) -> None:
+    """Whole grams, and kilograms that float64 must round: the weights are those of kilograms that are not rounded."""
+    rng = np.random.default_rng(0)
+    grams = rng.integers(1, 10**8, 40).astype(float)
+    X = np.column_stack([grams, grams / 1000])
+    exact = np.array([[Fraction(v), Fraction(v) / 1000] for v in grams.tolist()])
+    at = [1, 0] if swapped else [0, 1]
+    draws = [grams * 1e-6 + 10 * rng.standard_normal(40) for _ in range(200)]
+    solutions = [solve(X[:, at], y, None, True, l2) for y in draws]
+    for y, solution in zip(draws[:2], solutions, strict=False):
+        answer, uncertainty = least_squares(exact[:, at], y, None, True, l2), solution.uncertainty
+        assert uncertainty is not None
+        assert solution.weights == pytest.approx([float(v) for v in answer.coefficients[1:]], rel=1e-12)
+        assert solution.bias == pytest.approx(float(answer.coefficients[0]), rel=1e-12)
+        got = [uncertainty.sd[0], *uncertainty.sd[2:]]
+        assert got == pytest.approx([float(v) for v in answer.std_errors], rel=1e-12)
+        assert solution.objective == pytest.approx(float(answer.rss / answer.total / 2), rel=1e-12)
+    spread = np.std([solution.weights for solution in solutions], axis=0)
+    told = np.mean([np.square(solution.uncertainty.sd[2:]) for solution in solutions if solution.uncertainty], axis=0)
+    assert spread == pytest.approx(np.sqrt(told), rel=0.15)  # 200 draws: three of its standard errors
+
+
+def test_ridge_of_a_column_beside_duplicates_that_it_does_not_reach(rng: np.random.Generator) -> None:
+    """The penalty is lost in the rounding of the large columns, not in the small one's weight and error."""
+    X, y, _ = problem("plain", rng)
+    D = np.column_stack([X[:, 0] * 1e20, X[:, 1], X[:, 0] * 1e20])
+    solution, answer = solve(D, y, None, True, 0.5), least_squares(D, y, None, True, 0.5)
+    assert solution.weights == pytest.approx([float(v) for v in answer.coefficients[1:]], rel=1e-12)
+    uncertainty = solution.uncertainty
+    assert uncertainty is not None
+    assert uncertainty.sd[2:] == pytest.approx([float(v) for v in answer.std_errors[1:]], rel=1e-12)
 
 
 @pytest.mark.parametrize("l2", [1e-300, 1e300, 1e308])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s, InputError
+from linnet.double_double import quotient
 from linnet.kernels import (
     DIGIT_BITS,
     carry,
@@ -31,7 +32,7 @@ from linnet.kernels import (
     vector_to_double_double,
 )
 from linnet.moments import Moments, in_chunks
-from linnet.normal import NormalEquations, quotient
+from linnet.normal import NormalEquations
 
 Int64s = NDArray[np.int64]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Float64s, InputError
-from linnet.double_double import add_diagonal, back_substitute, cholesky, divide, multiply
+from linnet.double_double import Doubled, add_diagonal, back_substitute, cholesky, part, product
 from linnet.normal_kernels import eliminate, in_own_units, spread
 from linnet.solution import DENSE, Solution, by_lanczos, ldexp, root
 
-Doubled = tuple[Float64s, Float64s]
-"""Double-double numbers: an unevaluated sum hi + lo of two arrays of one shape."""
 Spread = tuple[Float64s, Float64s]
 """How far [features' mean, scaled weights] reach by independent coordinates, (k,) and (d, k)."""
 
@@ -26,6 +25,9 @@ EXTREMES = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 """What a dependency's coefficients are cut to where they leave float64's range."""
 NEGLIGIBLE = 1e-9
 """Standardised coefficients of a dependency below this are rounding, not part of it."""
+SHARE = 0.01
+"""Where columns depend on others, relative to the one of which those before it leave most: the share that they must
+leave of a column for it to keep its turn (see `cholesky`)."""
 NOTHING = np.empty((0, 0))
 """What the kept columns reproduce where none was left out."""
 NARROW = 48
@@ -169,98 +171,154 @@ def _by_lapack(matrix: Float64s, ridge: Float64s, floor: float, beta: Float64s, 
 
 
 def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
-    """Solve in double-double, leaving out columns that depend on those before them."""
-    d = equations.features
-    hi, lo = np.triu(equations.matrix[0]), np.triu(equations.matrix[1])
-    add_diagonal(hi, lo, ridge)
-    kept = np.zeros(d, np.bool_)
-    noise = np.maximum(ROUNDING * equations.raw, equations.floor * equations.diagonal)[:d]
-    cholesky(hi, lo, noise, equations.floor, kept)
-    rows = np.flatnonzero(kept)
-    square, right = np.ix_(rows, rows), np.ix_(rows, np.r_[d, np.flatnonzero(~kept)])
-    U = np.ascontiguousarray(hi[square]), np.ascontiguousarray(lo[square])
-    X = np.ascontiguousarray(hi[right]), np.ascontiguousarray(lo[right])
+    """Solve in double-double, leaving out columns that depend on others."""
+    d, matrix, mean, floor = equations.features, equations.matrix, equations.mean, equations.floor
+    noise = np.maximum(ROUNDING * equations.raw, floor * equations.diagonal)[:d]
+    half: Doubled | None = None
+    if ridge.any():
+        matrix, half = _without_rounding(equations, noise)
+        add_diagonal(*matrix, ridge)
+    U, order, rank = _factor(matrix, noise, floor)
+    kept = order[:rank]
+    residual = U[0][d, d]
+    X = part(U, slice(rank), np.r_[d, rank:d])
+    U = part(U, slice(rank), slice(rank))
     back_substitute(*U, *X)
-    beta, reproduce = (X[0][:, 0].copy(), X[1][:, 0].copy()), X[0][:, 1:]
-    residual = hi[d, d] - float(ridge[rows] @ beta[0] ** 2)
-    if residual <= equations.floor * equations.diagonal[d]:
+    beta, T = part(X, slice(None), slice(1)), part(X, slice(None), slice(1, None))
+    residual -= float(ridge[kept] @ beta[0][:, 0] ** 2)
+    if residual <= floor * equations.diagonal[d]:
         residual = 0.0
-    V = np.eye(rows.size), np.zeros((rows.size, rows.size))
+    V = np.eye(rank), np.zeros((rank, rank))
     back_substitute(*U, *V)
-    if not kept.all():
-        return _least(equations, ridge, kept, beta[0], V[0], reproduce, residual)
-    mean = equations.mean
+    found = [beta, V]
+    if half is not None:
+        # a factor of the covariance of ridge weights per unit of residual variance, A·C·A with A = V·Vᵀ: with C = GᵀG
+        # it is A·Gᵀ, where nothing is subtracted, so that neither a C that is nearly singular nor one that is small
+        # beside the ridge costs digits
+        hi, lo = product(part(half, slice(None), kept), V)
+        found.append(product(V, (hi.T, lo.T)))
+    together, identified = NOTHING, np.ones(d, np.bool_)
+    dependencies: tuple[tuple[int, Float64s, float], ...] = ()
+    if rank < d:
+        found = _least(equations, order, T, found)
+        identified, dependencies = _dependencies(equations, order, T[0])
+        together = np.zeros((rank, d))
+        together[:, kept], together[:, order[rank:]] = np.eye(rank), T[0]
+    confounded = any(constant and own.any() for _, own, constant in dependencies)
     m = mean[0][None, :d], mean[1][None, :d]
-    bias = _multiply(
-        (np.r_[beta[0], -1.0][None, :], np.r_[beta[1], 0.0][None, :]),
-        (np.r_[m[0][0], mean[0][d]], np.r_[m[1][0], mean[1][d]]),
-    )
-    reach = _multiply(m, V)
-    shrunk = _shrunk(equations, noise, V) if ridge.any() else None
+    bias = product(m, found[0], (-mean[0][None, d:], -mean[1][None, d:]))
+    levers, *shrunk = ((product(m, own)[0][0], own[0]) for own in found[1:])
     return _solution(
         equations,
         ridge,
-        beta[0],
-        -float(bias[0][0]),
-        (rows, V[0], NOTHING),
-        (reach[0][0], V[0]),
-        None if shrunk is None else (_multiply(m, shrunk)[0][0], shrunk[0]),
+        found[0][0][:, 0].copy(),
+        -float(bias[0][0, 0]),
+        (kept, V[0], together),
+        levers,
+        shrunk[0] if shrunk else None,
         residual,
-        kept,
+        identified,
+        dependencies,
+        rank == d or (equations.intercept and not confounded),
     )
 
 
-def _shrunk(equations: NormalEquations, noise: Float64s, V: Doubled) -> Doubled:
-    """A factor F (d, k) of the covariance of ridge weights per unit of residual variance, A·C·A with A = V·Vᵀ.
+def _factor(matrix: Doubled, noise: Float64s, floor: float) -> tuple[Doubled, NDArray[np.int64], int]:
+    """The Cholesky factor of the features, bordered by the target, the order of columns in it, and how many it keeps.
 
-    With C = GᵀG it is A·Gᵀ: nothing is subtracted, so that neither a C that is nearly singular nor one that is small
-    beside the ridge costs digits.
+    Where all are kept they keep their order.
+    """
+    for share in (0.0, SHARE):
+        hi, lo, order = np.triu(matrix[0]), np.triu(matrix[1]), np.arange(noise.size)
+        rank = int(cholesky(hi, lo, noise, floor, order, share))
+        if rank == noise.size:
+            break
+    return (hi, lo), order, rank
+
+
+def _without_rounding(equations: NormalEquations, noise: Float64s) -> tuple[Doubled, Doubled]:
+    """The matrix as it were if columns that others reproduce but for rounding were reproduced exactly; and its factor.
+
+    A ridge far smaller than that rounding's share of the weights would otherwise bring them to life: the weights
+    would follow differences that nobody means, of a size that the sums are too coarse to tell.
+
+    Returns:
+        The matrix (d+1, d+1), and a G (r, d) for which GᵀG is that of the features.
     """
     d = equations.features
-    hi, lo = np.triu(equations.matrix[0][:d, :d]), np.triu(equations.matrix[1][:d, :d])
-    kept = np.zeros(d, np.bool_)
-    cholesky(hi, lo, noise, equations.floor, kept)
-    hi, lo = _multiply((hi[kept], lo[kept]), V)
-    return _multiply(V, (hi.T, lo.T))
+    U, order, rank = _factor(equations.matrix, noise, equations.floor)
+    constant = rank + np.flatnonzero(~_varies(equations)[order[rank:]])
+    hi, lo = equations.matrix[0].copy(), equations.matrix[1].copy()
+    G = np.zeros((rank, d + 1)), np.zeros((rank, d + 1))
+    for own, factor in zip(G, U, strict=True):
+        own[:, np.r_[order, d]] = factor[:rank]
+        own[:, order[constant]] = 0.0
+    left_out = order[rank:]
+    products = product((G[0][:, left_out].T, G[1][:, left_out].T), G)
+    hi[left_out], lo[left_out] = products
+    hi[:, left_out], lo[:, left_out] = products[0].T, products[1].T
+    return (hi, lo), (G[0][:, :d], G[1][:, :d])
 
 
-def _least(
-    equations: NormalEquations,
-    ridge: Float64s,
-    kept: NDArray[np.bool_],
-    beta: Float64s,
-    basis: Float64s,
-    reproduce: Float64s,
-    residual: float,
-) -> Solution:
-    """The smallest standardised weights among all that fit equally well.
+def _least(equations: NormalEquations, order: NDArray[np.int64], T: Doubled, alone: Sequence[Doubled]) -> list[Doubled]:
+    """The smallest standardised weights among all that predict the same.
 
-    `beta` (r,) holds the scaled weights of the kept columns when the others are left out, `basis` (r, r) the inverse of
-    their Cholesky factor, `reproduce` (r, d-r) the scaled coefficients by which they reproduce the left-out ones.
+    Weights of the left-out columns may be anything, if T times them is taken from those of the kept ones: done in
+    double-double, predictions keep their digits however large the weights are.
+
+    Args:
+        equations: what is solved.
+        order: (d,), the r kept columns and then the others.
+        T: (r, d-r), scaled coefficients by which the kept columns reproduce the others.
+        alone: each (r, k), scaled weights of the kept columns when the others are left out.
+
+    Returns:
+        Each as (d, k).
     """
-    d = equations.features
-    among, left_out = np.flatnonzero(kept), np.flatnonzero(~kept)
-    sd = np.sqrt(equations.diagonal[:d])
-    varies = equations.diagonal[:d] > ROUNDING * equations.raw[:d]
-    T = np.divide(reproduce * sd[among][:, None], sd[left_out], out=np.zeros_like(reproduce), where=varies[left_out])
-    T[np.abs(T) < NEGLIGIBLE] = 0.0
-    # weights that leave predictions alone lie along [-T; 1]: take out of [beta; 0] its part in that space
-    gain = np.linalg.solve(np.eye(left_out.size) + T.T @ T, T.T)
-    blend = np.zeros((d, among.size))
-    blend[among] = np.eye(among.size) - T @ gain
-    blend[left_out] = gain
-    blend = np.divide(blend * sd[among], sd[:, None], out=np.zeros_like(blend), where=varies[:, None])
-    full = blend @ beta
-    along = blend @ basis
-    mean = equations.mean[0]
+    r, left_out = len(T[0]), order[len(T[0]) :]
+    sd, varies = np.sqrt(equations.diagonal[:-1]), _varies(equations)[left_out]
+    # such weights differ from [alone; 0] along [-T; 1]: take out its part in that space. By QR, for TᵀT has the square
+    # of T's condition
+    Q, R = np.linalg.qr(np.vstack([_standardised(equations, order, T[0]), np.eye(left_out.size)]))
+    gain = np.linalg.solve(R, Q[:r].T) * sd[order[:r]]
+    gain = np.divide(gain, sd[left_out, None], out=np.zeros_like(gain), where=varies[:, None])
+    found = []
+    for own in alone:
+        moved = gain @ own[0]
+        full = np.zeros((order.size, moved.shape[1])), np.zeros((order.size, moved.shape[1]))
+        full[0][left_out] = moved
+        full[0][order[:r]], full[1][order[:r]] = product((-T[0], -T[1]), (moved, np.zeros_like(moved)), own)
+        found.append(full)
+    return found
+
+
+def _standardised(equations: NormalEquations, order: NDArray[np.int64], T: Float64s) -> Float64s:
+    """The coefficients T of `_least` for standardised columns; 0 for columns that do not vary."""
+    kept, left_out = order[: len(T)], order[len(T) :]
+    sd, varies = np.sqrt(equations.diagonal[:-1]), _varies(equations)[left_out]
+    return np.divide(T * sd[kept, None], sd[left_out], out=np.zeros_like(T), where=varies)
+
+
+def _varies(equations: NormalEquations) -> NDArray[np.bool_]:
+    """Which features vary by more than the rounding of their size, (d,)."""
+    return np.asarray(equations.diagonal[:-1] > ROUNDING * equations.raw[:-1])
+
+
+def _dependencies(
+    equations: NormalEquations, order: NDArray[np.int64], T: Float64s
+) -> tuple[NDArray[np.bool_], tuple[tuple[int, Float64s, float], ...]]:
+    """Which weights can be told from the others, and the Solution's dependencies; `order` and `T` as `_least` has."""
+    d, kept, left_out = order.size, order[: len(T)], order[len(T) :]
+    sd, mean = np.sqrt(equations.diagonal[:d]), equations.mean[0]
+    takes_part = np.abs(_standardised(equations, order, T)) >= NEGLIGIBLE
     identified = np.zeros(d, np.bool_)
-    identified[among] = ~T.any(axis=1)
+    identified[kept] = ~takes_part.any(axis=1)
     dependencies = []
     spread_of_mean = math.sqrt(equations.factor / equations.total)  # `mean` is not in the units of `matrix`
-    for at, column in enumerate(left_out):
+    for at in np.argsort(left_out):
+        column, there = left_out[at], takes_part[:, at]
         coefficients = np.zeros(d)
-        there = T[:, at] != 0
-        coefficients[among[there]] = reproduce[there, at]
+        coefficients[kept[there]] = T[there, at]
         constant = mean[column] - coefficients @ mean[:d]
         if abs(constant) < NEGLIGIBLE * (
             abs(mean[column]) + np.abs(coefficients) @ np.abs(mean[:d]) + spread_of_mean * sd[column]
@@ -271,22 +329,7 @@ def _least(
             own = np.ldexp(coefficients, k - equations.exponents[:d])
         own = np.where(coefficients != 0, np.sign(coefficients) * np.clip(np.abs(own), *EXTREMES), 0.0)
         dependencies.append((int(column), own, ldexp(float(constant), k)))
-    together = np.zeros((among.size, d))
-    together[:, among], together[:, left_out] = np.eye(among.size), reproduce
-    confounded = any(constant and own.any() for _, own, constant in dependencies)
-    return _solution(
-        equations,
-        ridge,
-        full,
-        float(mean[d] - mean[:d] @ full),
-        (among, basis, together),
-        (mean[:d] @ along, along),
-        None,
-        residual,
-        identified,
-        tuple(dependencies),
-        equations.intercept and not confounded,
-    )
+    return identified, tuple(dependencies)
 
 
 def _solution(
@@ -346,20 +389,3 @@ def _solution(
         shrunk=shrunk,
         residual=float(residual),
     )
-
-
-def _multiply(A: Doubled, B: Doubled, onto: Doubled | None = None) -> Doubled:
-    """A·B for two matrices, or a matrix and a vector, in double-double; added to `onto` where that is given."""
-    shape = (len(A[0]), *B[0].shape[1:])
-    columns = 1 if B[0].ndim == 1 else B[0].shape[1]
-    out = (np.zeros((len(A[0]), columns)),) * 2 if onto is None else onto
-    out = out[0].copy(), out[1].copy()
-    multiply(*map(np.ascontiguousarray, A), *(np.ascontiguousarray(b.reshape(len(b), columns)) for b in B), *out)
-    return out[0].reshape(shape), out[1].reshape(shape)
-
-
-def quotient(a: Doubled, b: Doubled) -> Doubled:
-    """a / b for a of shape (k,) and b of shape (1,), in double-double."""
-    out = np.empty(a[0].size), np.empty(a[0].size)
-    divide(*a, float(b[0][0]), float(b[1][0]), *out)
-    return out

@@ -44,7 +44,8 @@ class Solution:
         dependencies: for each left-out column, its index, the coefficients (d,) by which other columns reproduce it,
             and the constant, in the columns' own units.
         scaled_weights: (d,).
-        kept: (r,), indices of columns that are independent of those before them.
+        kept: (r,), indices of columns that are independent of each other, in an order in which each is so of those
+            before it: their own where all are.
         basis: (r, r), upper triangular, row-major, the inverse of the Cholesky factor of the scaled equations of those
             columns: in it their Gram matrix is the identity.
         reproduce: (r, d), what brings scaled weights of all columns to those of the kept ones alone that predict the
