@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -65,6 +68,48 @@ def test_middle_of_the_median_is_numpys(rng: np.random.Generator) -> None:
     for size in (7, 8, 1001, 1002):
         values = rng.standard_normal(size)
         assert middle(values, None, 0.5) == pytest.approx(np.median(values), rel=1e-15)
+
+
+@pytest.mark.parametrize("n", [7, 25, 300, 301])
+def test_weights_that_are_all_alike_are_none(rng: np.random.Generator, n: int) -> None:
+    values = rng.standard_normal(n)
+    for weight in (1.0, 0.1, 1 / 3, 1e-8):
+        for q in (0.1, 0.29, 0.5, 0.7):
+            assert middle(values, np.full(n, weight), q) == middle(values, None, q)
+
+
+def test_a_weighted_middle_is_that_of_rows_repeated_whatever_the_size_of_weights(rng: np.random.Generator) -> None:
+    """Against exact arithmetic: the value at the share q of all rows, or the middle of two where it lies between."""
+    for _ in range(300):
+        n = int(rng.integers(1, 12))
+        values, weight = rng.integers(-3, 4, n).astype(float), rng.integers(0, 4, n).astype(float)
+        if not weight.any():
+            continue
+        rows = np.sort(np.repeat(values, weight.astype(int)))
+        for q in (Fraction(1, 10), Fraction(29, 100), Fraction(1, 2), Fraction(7, 10)):
+            at = q * rows.size
+            expected = (rows[math.ceil(at) - 1] + rows[min(math.floor(at), rows.size - 1)]) / 2
+            assert middle(rows, None, float(q)) == expected
+            for size in (1.0, 0.1, 3.0, 1 / 3, 1e-9):
+                assert middle(values, size * weight, float(q)) == expected
+
+
+def test_many_weights_that_rounding_adds_up_wrongly_still_meet_a_border(rng: np.random.Generator) -> None:
+    """Half of the weight lies on either side of 0, and sums of 0.1 drift by much more than one rounding."""
+    half = np.r_[np.full(99_999, 0.1), 0.3]
+    values = np.r_[-1 - rng.random(100_000), 1 + rng.random(100_000)]
+    expected = (values[values < 0].max() + values[values > 0].min()) / 2
+    order = rng.permutation(values.size)
+    assert middle(values[order], np.r_[half, half][order], 0.5) == expected
+
+
+def test_the_robust_scale_does_not_depend_on_the_size_of_row_weights() -> None:
+    """Residuals between whose halves the median lies: with weights of any size it is that of rows repeated."""
+    r = np.array([-2.0, -1, 0, 3, 4, 7, 9, 12])
+    w = np.array([3.0, 3, 3, 1, 2, 2, 3, 3])
+    expected = residuals_of(np.repeat(r, w.astype(int)), np.repeat(r, w.astype(int))).robust_scale()
+    for size in (1.0, 3.0, 7.0, 0.1, 1 / 3, 1e-9):
+        assert residuals_of(r, r, size * w).robust_scale() == expected
 
 
 def test_weighted_middle_of_many_values_leaves_most_unsorted(rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Sta
 from linnet.solvers import gathering
 from linnet.solvers.ending import completed
 from linnet.solvers.solver import Step
-from linnet.solvers.survey import CLOSE, Survey, _median
+from linnet.solvers.survey import CLOSE, Survey
 from linnet.sources.arrays import ArraySource
 from linnet.sources.spool import Spool
 
@@ -437,22 +437,6 @@ def test_the_overall_size_of_row_weights_is_nothing_to_a_run(case: str, even: bo
 
 @pytest.mark.parametrize("n", [7, 25, 300, 301])
 def test_weights_that_are_all_alike_are_none(n: int) -> None:
-    rng = np.random.default_rng(4)
-    values = rng.standard_normal(n)
-    for weight in (1.0, 0.1, 1 / 3, 1e-8):
-        assert _median(values, np.full(n, weight)) == np.median(values)
     X, y = made(n)
     for loss in ("absolute", "huber"):
         assert rate(X, y, np.ones(n), loss) == rate(X, y, None, loss)
-
-
-def test_a_weighted_median_is_that_of_rows_repeated() -> None:
-    rng = np.random.default_rng(5)
-    for _ in range(200):
-        n = int(rng.integers(1, 12))
-        values, weight = rng.integers(-3, 4, n).astype(float), rng.integers(0, 4, n).astype(float)
-        if weight.any():
-            expected = np.median(np.repeat(values, weight.astype(int)))
-            assert _median(values, weight) == expected
-            assert _median(values, 0.1 * weight) == expected
-            assert _median(-values, weight) == -expected

@@ -17,6 +17,10 @@ MANY = 1 << 16
 """Weighted values that take long to sort,"""
 SAMPLE = 4096
 """and how many of them tell where a quantile is, within a twentieth."""
+EQUAL = 2.0**-52
+"""Share of their sum that rounding of sums of row weights may be, for each row,"""
+LEAST = 1e-12
+"""and at least, since the weights themselves may be rounded."""
 NORMAL_MAD = 0.6745
 """Median of |z| for a standard normal z, with the digits that robust regression is used to."""
 
@@ -82,27 +86,41 @@ class Residuals:
 
 def middle(values: Float64s, w: Float64s | None, q: float) -> float:
     """The weighted q-quantile: what minimises the quantile loss, the middle where several values do."""
-    if w is None:
-        at = q * values.size
-        high = min(int(at), values.size - 1)
-        part = np.partition(values, high)
-        low = part[:high].max() if high == at and high else part[high]
-        return float(low / 2 + part[high] / 2)
+    if w is None or (w == w[0]).all():
+        return value_at(values, None, q * values.size, float(values.size))
     before, total = 0.0, float(w.sum())
     if values.size > MANY:  # by a sample, all but those near the quantile can be left out of sorting
         sample = slice(None, None, values.size // SAMPLE)
         ends = [middle(values[sample], w[sample], min(max(q + by, 0.0), 1.0)) for by in (-0.05, 0.05)]
         inside = (values >= ends[0]) & (values <= ends[1])
-        skipped = float(w @ (values < ends[0]))
-        if skipped < q * total < skipped + float(w @ inside):
+        skipped, rounding = float(w @ (values < ends[0])), values.size * EQUAL * total
+        if skipped + rounding < q * total < skipped + float(w @ inside) - rounding:
             before, values, w = skipped, values[inside], w[inside]
+    return value_at(values, w, q * total - before, total)
+
+
+def value_at(values: Float64s, w: Float64s | None, below: float, total: float) -> float:
+    """The value that so much weight lies below; where that is at a border, the middle of both of its neighbours.
+
+    Sums of weights are rounded, so that a border is met within that only.
+
+    Args:
+        values: (m,).
+        w: their weights; None: 1 each.
+        below: how much weight.
+        total: sum of these weights, and of those that were left out before.
+    """
+    last, rounding = values.size - 1, max(LEAST, values.size * EQUAL) * total
+    if w is not None and (w == w[0]).all():
+        below, rounding, w = below / float(w[0]), rounding / float(w[0]), None
+    if w is None:
+        low, high = math.ceil(below - rounding) - 1, math.floor(below + rounding)
+        low, high = (min(max(k, 0), last) for k in (low, high))
+        part = np.partition(values, (low, high) if low < high else low)
+        return float(part[low] / 2 + part[high] / 2)
     order = np.argsort(values)
-    below = np.cumsum(w[order])
-    first, last = (
-        values[order[min(int(np.searchsorted(below, q * total - before, side)), values.size - 1)]]
-        for side in ("left", "right")
-    )
-    return float(first / 2 + last / 2)
+    first, second = np.searchsorted(np.cumsum(w[order]), (below - rounding, below + rounding))
+    return float(values[order[min(int(first), last)]] / 2 + values[order[min(int(second), last)]] / 2)
 
 
 def quartiles(values: Float64s) -> tuple[float, float]:

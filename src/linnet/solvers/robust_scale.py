@@ -10,13 +10,11 @@ import numpy as np
 from scipy.special import ndtr
 
 from linnet.block import Float64s
-from linnet.residuals import NORMAL_MAD
+from linnet.residuals import NORMAL_MAD, value_at
 from linnet.solvers.piece import Piece
 
 MOST = 1 << 22
 """Residuals that are kept to find their median."""
-EQUAL = 1e-12
-"""Share of the row weights that rounding of their sums may be."""
 VANISHING = 1e-12
 """Scale, beside the target's spread, that rounding lets nobody tell from 0."""
 STRETCH = 10.0
@@ -183,25 +181,10 @@ class Mad(RobustScale):
             if not math.isfinite(self._half_width):
                 self._between = (0.0, math.inf)
             return math.nan
-        median = _at(size, w, total / 2 - self._below, EQUAL * total)
+        median = value_at(size, w, total / 2 - self._below, total)
         self._aim = median
         self._half_width = max(self._half_width / 2, 1e-4) if math.isfinite(high) else math.inf
         return median / NORMAL_MAD
-
-
-def _at(size: Float64s, w: Float64s, below: float, rounding: float) -> float:
-    """The value that so much weight lies below; where that is at a border, the middle of both of its neighbours."""
-    if (w == w[0]).all():
-        ends = (below - rounding) / w[0], (below + rounding) / w[0]
-        low, high = math.ceil(ends[0]) - 1, math.floor(ends[1])
-        low, high = (min(max(k, 0), size.size - 1) for k in (low, high))
-        part = np.partition(size, (low, high))
-        return float(part[low] / 2 + part[high] / 2)
-    order = np.argsort(size)
-    sums = np.cumsum(w[order])
-    low, high = np.searchsorted(sums, (below - rounding, below + rounding), "left")
-    low, high = (min(int(k), size.size - 1) for k in (low, high))
-    return float(size[order[low]] / 2 + size[order[high]] / 2)
 
 
 class Concomitant(RobustScale):

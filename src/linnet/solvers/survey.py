@@ -15,6 +15,7 @@ from linnet.block import Block, Float64s, Floats, InputError
 from linnet.losses import Squared
 from linnet.moments import Moments
 from linnet.objective import Objective, residual
+from linnet.residuals import middle
 from linnet.sgd_kernels import EPS, excess
 from linnet.solution import Solution
 from linnet.status import Status
@@ -270,10 +271,10 @@ class Survey:
         if self.solution is None:
             return float(self.scale[-1] or 1.0)
         r = residual(sample, self.solution.weights, self.solution.bias)
-        w = sample.weight
         if len(r) < FEW and self.noise > 0:
             return max(self.noise, least)
-        return max(1.4826 * _median(np.abs(r - _median(r, w)), w), least)
+        w = sample.weight if sample.weight is not None and sample.weight.any() else None
+        return max(1.4826 * middle(np.abs(r - middle(r, w, 0.5)), w, 0.5), least)
 
     def stable_rate(self, sample: Block) -> float:
         """2/λ: the learning rate beyond which gradient descent on the columns as they are diverges (squared loss)."""
@@ -293,19 +294,6 @@ class Survey:
         if not rest.size or size[at] < UNEVEN * np.median(rest):
             return ""
         return f"column `{names[at]}`, whose values are of size {size[at]:.3g}, makes it so small: rescale that one"
-
-
-def _median(values: Float64s, weight: Float64s | None) -> float:
-    """Their weighted median: the middle between two values where half of the weight lies on either side."""
-    if weight is None or not weight.any():
-        return float(np.median(values))
-    held = weight > 0
-    values, weight = values[held], weight[held]
-    order = np.argsort(values)
-    total = np.cumsum(weight[order])
-    half, rounding = 0.5 * total[-1], values.size * EPS * total[-1]
-    first, last = np.searchsorted(total, (half - rounding, half + rounding))
-    return float(0.5 * (values[order[first]] + values[order[last]]))
 
 
 def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> float:
