@@ -356,3 +356,52 @@ def test_refusals() -> None:
     for passes in (2, 0, -1):
         with pytest.raises(InputError, match="passes must be a whole number from 3 on"):
             InteriorPoint(passes=passes)
+
+
+def excess(X: Floats, y: Floats, q: float, weights: Floats, bias: float) -> float:
+    """How far the loss of weights lies above the minimum, relative to it, from residuals that nothing rounds."""
+    from fractions import Fraction
+
+    from scipy.optimize import linprog
+
+    def exact(b: float, w: list[float]) -> list[Fraction]:
+        fits = [sum(Fraction(float(x)) * Fraction(float(v)) for x, v in zip(row, w, strict=True)) for row in X]
+        return [Fraction(float(v)) - Fraction(float(b)) - fit for v, fit in zip(y, fits, strict=True)]
+
+    def loss(r: list[Fraction]) -> float:
+        share = Fraction(q)
+        return float(sum(max(share * v, (share - 1) * v) for v in r))
+
+    n, d = X.shape
+    r = np.array([float(v) for v in exact(1.0, [1.0, 2.0, 3.0])])
+    size = np.abs(r).max()
+    A = np.c_[np.ones(n), X, np.eye(n), -np.eye(n)]
+    cost = np.r_[np.zeros(d + 1), np.full(n, q), np.full(n, 1 - q)]
+    least = linprog(cost, A_eq=A, b_eq=r / size, bounds=[(None, None)] * (d + 1) + [(0, None)] * (2 * n)).fun * size
+    return float(loss(exact(bias, list(weights))) / least - 1)
+
+
+@pytest.mark.parametrize("noise", [1e-7, 1e-11])
+@pytest.mark.parametrize("n", [20, 300])
+@pytest.mark.parametrize("q", [0.5, 0.1])
+def test_nearly_exact_data_are_solved_with_a_bound_that_holds(noise: float, n: int, q: float) -> None:
+    """Rounding of the target is much beside such residuals: it is in the gap, and no reason to be unfinished."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((n, 3))
+        y = X @ [1.0, 2, 3] + 1 + noise * rng.standard_normal(n)
+        fit = linnet.fit(X, y, loss=linnet.Quantile(q), errors="none")
+        assert fit.status is Status.SOLVED
+        assert excess(X, y, q, fit.weights, fit.bias) <= fit.gap < 1e3 * 2.0**-52 / noise
+
+
+@pytest.mark.parametrize("loss", ["absolute", "huber"])
+def test_exactly_linear_data_far_from_0_are_solved(loss: str) -> None:
+    """What is left is rounding of the target, which least squares calls solved as well."""
+    for n in (30, 300):
+        X = np.random.default_rng(n).standard_normal((n, 4))
+        for offset in (1e3, 1e8):
+            fit = linnet.fit(X, X @ [1.0, 2, 3, 4] + offset, loss=loss, errors="none")
+            assert fit.status.converged
+            assert fit.status is not Status.NOT_UNIQUE
+            np.testing.assert_allclose(fit.weights, [1, 2, 3, 4], atol=4 * 2.0**-52 * offset)

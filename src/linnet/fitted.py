@@ -49,7 +49,7 @@ class Fit:
         df_residual: degrees of freedom left for the residuals.
         objective: the Objective at these weights.
         gap: by how much at most it lies above its minimum, relative to that, apart from what rounding of weights and
-            bias to float64 costs where features lie far from 0; NaN when not known.
+            bias to float64 costs where features or target lie far from 0; NaN when not known.
         residual_sd: residual standard deviation, sqrt(sum(w r²) / df_residual); NaN without degrees of freedom.
         r2: share of the target's variation explained; NaN when the target does not vary.
         adjusted_r2: the same, adjusted for the number of features.

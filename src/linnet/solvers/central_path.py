@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from linnet import interior_kernels as kernels
@@ -52,6 +54,34 @@ class Problem:
     def value(self, r: Float64s) -> float:
         """The loss of residuals (n,), without the penalty."""
         return float(self.w @ np.maximum(self.q * r, (self.q - 1.0) * r))
+
+    def left(self, slopes: Float64s, weights: Float64s, value: float) -> float:
+        """What slopes (p,) of the dual that rounding left above 0 may hide: they times how far away the minimum may be.
+
+        Residuals at the minimum cost no more than the value, so that the plane moves Σ w·|zᵀ·by| <= 2·value/min(q, 1-q)
+        from here to there. That is at least Σ w·(zᵀ·by)² over the largest |zᵀ·by|, by which the length of `by` is
+        bounded. It is small where the residuals are, however large the target and the weights.
+
+        Args:
+            slopes: which should be 0.
+            weights: (p,), the plane.
+            value: the objective there.
+        """
+        usual = float(np.abs(slopes) @ np.abs(weights))
+        if usual <= 2.0**-52 * value or self._ruler is None:
+            return usual
+        factor, longest = self._ruler
+        size = float(np.linalg.norm(solve_triangular(factor, slopes, lower=True, check_finite=False)))
+        return min(usual, size * longest * 2.0 * value / min(self.q, 1.0 - self.q))
+
+    @cached_property
+    def _ruler(self) -> tuple[Float64s, float] | None:
+        """A factor of Σ w·zzᵀ, and the length of the longest row in the coordinates in which that is the identity."""
+        factor, info = dpotrf((self.Z * self.w) @ self.Z.T, lower=True, clean=True)
+        if info:
+            return None
+        rows = solve_triangular(factor, self.Z, lower=True, check_finite=False)
+        return factor, math.sqrt(float(np.square(rows).sum(axis=0).max()))
 
 
 def typical(r: Float64s, inside: Float64s) -> float:

@@ -31,7 +31,9 @@ class Corner:
         r: (n,), residuals, those of the rows passed through being 0.
         a: (n,), multipliers: q·w above the plane, -(1-q)·w below, between them on it.
         value: the objective, not divided by the weights' sum.
-        gap: by how much at most that lies above the minimum.
+        gap: by how much at most that lies above the minimum, for residuals as they were computed.
+        rounding: by how much more at most, since those of rows that the plane passes through are not 0 but rounding;
+            any others only change by it what both of them cost.
         unique: whether no other weights reach it.
         iterations: of the path, and exchanges of rows after it.
     """
@@ -41,6 +43,7 @@ class Corner:
     a: Float64s
     value: float
     gap: float
+    rounding: float
     unique: bool
     iterations: int
 
@@ -65,7 +68,23 @@ def solve(problem: Problem, start: Float64s) -> Corner:
         if best.certain(problem):
             break
     assert best is not None
+    if problem.penalty is None and not best.certain(problem):
+        best = _about(problem, best)
     return best
+
+
+def _about(problem: Problem, near: Corner) -> Corner:
+    """The optimum by residuals of a corner as the target, where rounding of the target itself hides it; or that corner.
+
+    They are rounded once, so that both problems are the same but for what `rounding` tells.
+    """
+    rest = replace(problem, y=problem.y - near.weights @ problem.Z)
+    found = corner(rest, central(rest, np.zeros_like(near.weights), NEAR[0]))
+    if found.gap >= near.gap:
+        return near
+    weights, on = near.weights + found.weights, found.r == 0
+    rounding = found.rounding + _rounding(problem, weights, on)
+    return replace(found, weights=weights, rounding=rounding, iterations=near.iterations + found.iterations)
 
 
 def corner(problem: Problem, central: Central) -> Corner:
@@ -140,14 +159,14 @@ def _judged(problem: Problem, central: Central, beta: Float64s, basis: NDArray[n
     """These weights with multipliers that satisfy the dual's equations, and the gap between the two."""
     Z, y, w, q = problem.Z, problem.y, problem.w, problem.q
     r = y - beta @ Z
-    there = np.abs(y[y != 0])
-    usual = float(np.median(there)) if there.size else 0.0  # since a plane of zeros has no size of its own
-    size = usual + np.abs(y) + np.abs(beta) @ np.abs(Z)
+    size = _sizes(problem, beta)
     if problem.penalty is None and basis.size == beta.size:  # rounding of the rows passed through moves the others
         maybe = np.flatnonzero(np.abs(r) <= ROUNDING * (size + size[basis].max(initial=0.0)))
         size[maybe] += size[basis] @ np.abs(np.linalg.solve(Z[:, basis], Z[:, maybe]))
-    r[np.abs(r) <= ROUNDING * size] = 0.0
-    r[basis] = 0.0
+    there = np.abs(r) <= ROUNDING * size
+    there[basis] = True
+    rounding = float(w[there] @ np.abs(r[there])) + _rounding(problem, beta, there)
+    r[there] = 0.0
     pull, away = _pull(problem, beta), beta - central.weights
     a = np.where(r > 0, q * w, np.where(r < 0, (q - 1.0) * w, q * w - central.below))
     on = np.flatnonzero(r == 0)
@@ -160,11 +179,23 @@ def _judged(problem: Problem, central: Central, beta: Float64s, basis: NDArray[n
     # with the path's own multipliers, which satisfy the equations of its own weights, but for rounding
     gap = float(np.maximum(r, 0.0) @ central.below + np.maximum(-r, 0.0) @ central.above)
     gap += 0.5 * float(away @ _pull(problem, away))
-    gap += float(np.abs(_pull(problem, central.weights) - Z @ (q * w - central.below)) @ np.abs(beta))
+    gap += problem.left(_pull(problem, central.weights) - Z @ (q * w - central.below), beta, value)
     if not outside.any():
-        gap = min(gap, float(np.abs(pull - Z @ a) @ np.abs(beta)))
+        gap = min(gap, problem.left(pull - Z @ a, beta, value))
     strict = on[np.minimum(q * w[on] - a[on], a[on] + (1.0 - q) * w[on]) > STRICT * w[on]]
-    return Corner(beta, r, a, value, gap, _settled(problem, strict), iterations)
+    return Corner(beta, r, a, value, gap, rounding, _settled(problem, strict), iterations)
+
+
+def _sizes(problem: Problem, beta: Float64s) -> Float64s:
+    """What residuals are the differences of, (n,)."""
+    away = np.abs(problem.y[problem.y != 0])
+    usual = float(np.median(away)) if away.size else 0.0  # since a plane of zeros has no size of its own
+    return np.asarray(usual + np.abs(problem.y) + np.abs(beta) @ np.abs(problem.Z))
+
+
+def _rounding(problem: Problem, beta: Float64s, on: NDArray[np.bool_]) -> float:
+    """What rounding may add to the loss of rows that the plane passes through."""
+    return (beta.size + 2) * 2.0**-53 * float(problem.w[on] @ _sizes(problem, beta)[on])
 
 
 def _pull(problem: Problem, beta: Float64s) -> Float64s:

@@ -39,7 +39,8 @@ class Optimum:
     Attributes:
         weights: (p,).
         value: the objective there, not divided by the sum of the row weights.
-        gap: by how much at most it lies above the minimum.
+        gap: by how much at most it lies above the minimum, for residuals as they were computed.
+        rounding: by how much more at most (see Corner).
         unique: whether no other weights reach that.
         iterations: of the last central path, with the exchanges of rows after it.
     """
@@ -47,6 +48,7 @@ class Optimum:
     weights: Float64s
     value: float
     gap: float
+    rounding: float
     unique: bool
     iterations: int
 
@@ -238,7 +240,7 @@ def optimum(problem: Problem, start: Float64s, globs: int = 0, sample: bool = Tr
             if plane.done:
                 return plane.best
     found = solve(problem, start)
-    return Optimum(found.weights, found.value, found.gap, found.unique, found.iterations)
+    return Optimum(found.weights, found.value, found.gap, found.rounding, found.unique, found.iterations)
 
 
 def guess(sample: Problem, start: Float64s, rows: int, at: Coordinates) -> Guess:

@@ -169,9 +169,9 @@ def _last(
     survey = first.survey(objective)
     weights, bias = frame.weights(found.weights)
     value = factor * ldexp(found.value / survey.total, frame.power)
-    gap = max(found.gap / found.value, ROUNDING) if found.value > 0 else 0.0
+    gap = max((found.gap + found.rounding) / found.value, ROUNDING) if found.value > 0 else 0.0
     status = None
-    if gap > CERTAIN:
+    if found.gap > max(CERTAIN * found.value, found.rounding):  # no weights in float64 are certain beyond rounding
         status = Status.UNFINISHED
     elif not found.unique and not first.solution.dependencies:
         status = Status.NOT_UNIQUE
