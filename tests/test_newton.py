@@ -427,3 +427,43 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="missing"):
         solve(np.where(X > 2, np.nan, X), y, Huber())
     assert replace(Newton(), passes=9) == Newton(9)
+
+
+@pytest.mark.parametrize("scale", ["mad", "concomitant"])
+def test_an_exact_relation_is_perfect_whatever_rounds_it(scale: Any) -> None:
+    """Where the target lies far from 0, residuals are its rounding, of any size beside its spread."""
+    rng = np.random.default_rng(0)
+    for n in (6, 30, 300, 3000):
+        celsius = rng.normal(15, 10, n).round(1)[:, None]
+        X = rng.standard_normal((n, 4))
+        y = X @ [1.0, 2, 3, 4]
+        cases = [(celsius, celsius[:, 0] + 273.15), (celsius, 1.8 * celsius[:, 0] + 32), (X, y + 1e3), (X, y - 1e4)]
+        for features, target in [*cases, (X[:, ::-1], y + 1e3)]:
+            for size in (1.0, 1e-200):
+                fit = linnet.fit(features, target * size, loss=Huber(k=1.345, scale=scale))
+                assert fit.status is Status.PERFECT
+                assert fit.gap == fit.objective == fit.residual_sd == 0
+                assert fit.robust_scale <= 1e-10 * fit.target_scale
+
+
+def test_an_exact_relation_of_most_rows_has_no_scale() -> None:
+    """However few are off, and however small that is beside the target."""
+    for n, off in ((10, 1.0), (3000, 1e-6), (300, 1e-9)):
+        X = np.random.default_rng(0).standard_normal((n, 2))
+        y = X @ [1.0, 2] + 1e3
+        y[n // 2] += off
+        with pytest.raises(InputError, match="which is 0 here"):
+            linnet.fit(X, y, loss=Huber(k=1.345))
+
+
+def test_an_exact_relation_of_a_sample_is_looked_for_in_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linnet.solvers.frame, "SAMPLE", 1000)
+    X = np.random.default_rng(0).standard_normal((40_000, 2))
+    y = X @ [1.0, 2] + 1e3
+    fit = linnet.fit(X, y, loss=Huber(k=1.345))
+    assert (fit.status, fit.objective) == (Status.PERFECT, 0.0)
+    for row in (0, 20_001, 39_999):
+        off = y.copy()
+        off[row] += 1.0
+        with pytest.raises(InputError, match="which is 0 here"):
+            linnet.fit(X, off, loss=Huber(k=1.345))

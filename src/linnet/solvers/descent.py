@@ -58,6 +58,8 @@ NEGLIGIBLE = 1e-13
 """Share of the objective that the last step may lose."""
 ROUNDING = 2.0**-50
 """Relative rounding error of sums over the rows."""
+LEAST = 1e-300
+"""A scale that stands for 0."""
 SMALLEST = 1e-12
 """Smallest delta, beside the target's spread, that rounding leaves a meaning."""
 UTMOST = 1e150
@@ -87,7 +89,7 @@ class Descent:
         penalty = self.frame.penalty(ldexp(objective.l2, -self.frame.power))
         self.penalty = np.zeros((p, p)) if penalty is None else penalty / solution.equations.total
         self.epoch, self.passes = first.exact.epoch, 0
-        self.reading = self.agreed = False
+        self.reading = self.agreed = self.perfect = False
         self.final: float | None = None
         self.limit = IN_MEMORY
         self.scale: RobustScale | None = None
@@ -108,6 +110,16 @@ class Descent:
         if loss.k is not None:
             self.scale = self._scale(loss.k, 1.0, math.inf)
         piece = yield from self._descend(np.zeros(p), max(self.goal, 1.0))
+        if self.perfect and not self.complete:  # which other rows may not keep to
+            self.reading, self.scale, self.total = True, None, self.solution.equations.total
+            self.coordinates, self.well = self.frame.coordinates, self.solution.condition < WELL
+            piece, _ = yield from self._look(piece.plane, piece.delta)
+            self._all_rounding(piece)
+        if self.perfect:
+            certain = not self.solution.dependencies and self.solution.df_residual > 0
+            last = exact(self.first, self.objective, loss)
+            yield last._replace(epoch=self.epoch, status=Status.PERFECT if certain else None)
+            return
         if not self.complete:
             start = max(self.goal, self._uncertain(piece))
             self.reading, self.passes, self.limit = True, 0, self.most - self.epoch
@@ -132,6 +144,18 @@ class Descent:
         """How far off a sample's minimum may be: its standard error, in coordinates where the Gram matrix is 1."""
         inner = max(1.0 - piece.sums[OUT], 1.0 / self.few.rows)
         return math.sqrt((piece.plane.size + 1) / self.few.rows) * piece.slopes / float(inner)
+
+    def _all_rounding(self, piece: Piece) -> bool:
+        """That every residual is 0 but for rounding, of the target too, which may lie far from 0.
+
+        Raises:
+            InputError: only their scale is 0.
+        """
+        size = 1.0 + float(np.linalg.norm(piece.plane))
+        most = 2.0**-44 * size + 2.0**-50 * self.frame.offset
+        if self.objective.l2 or not math.sqrt(piece.sums[SQUARES]) <= most:
+            raise no_scale(self.loss)
+        return True
 
     def _descend(self, plane: Float64s, delta: float) -> Generator[Step, None, Piece]:
         """The minimum, from a plane and a delta to begin with; of the sample or of all rows."""
@@ -164,7 +188,8 @@ class Descent:
                         break
                     scale.advance(piece, measured, rests)
                     if not scale.sigma > SMALLEST:
-                        raise no_scale(self.loss)
+                        self.perfect = self._all_rounding(piece)
+                        break
                     piece, measured = yield from self._toward(piece, scale.delta)
                     continue
             elif delta > self.goal:
@@ -333,6 +358,12 @@ def settings_of(loss: Huber, settled: Huber, iterations: int) -> dict[str, Any]:
     if loss.k is not None:
         settings |= {"k": float(loss.k), "scale_by": loss.scale}
     return settings
+
+
+def exact(first: FirstPass, objective: Objective, loss: Huber) -> Step:
+    """The last Step where every residual is 0: so is their scale, and any delta is the same."""
+    settled = loss if loss.k is None else loss.settle(LEAST)
+    return first.through(objective, settings_of(loss, settled, 0), settled if loss.k is not None else None)
 
 
 def no_scale(loss: Huber) -> InputError:

@@ -250,6 +250,11 @@ class Frame:
         self.power, self._lift, self._shift = power + lift, lift, shift
         self.coordinates = Coordinates(np.array(unit), target, by_kept, int(equations.intercept))
 
+    @property
+    def offset(self) -> float:
+        """How far from 0 the target lies, in the unit of its spread."""
+        return abs(ldexp(self._shift, self._lift - self.power))
+
     def penalty(self, l2: float) -> Float64s | None:
         """Of l2, for a loss that is summed: (p, p)."""
         if not l2:

@@ -10,13 +10,10 @@ from linnet.block import InputError
 from linnet.losses import Huber
 from linnet.objective import Objective
 from linnet.settings import kept
-from linnet.solvers.descent import Descent, settings_of
+from linnet.solvers.descent import Descent, exact
 from linnet.solvers.frame import PASSES, first_pass
 from linnet.solvers.solver import Solver, Step, check_given
 from linnet.sources.source import Source
-
-LEAST = 1e-300
-"""A scale that stands for 0."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,6 @@ class Newton(Solver):
             raise InputError(f'The Newton solver is for Huber loss, not {loss.name}: use solver="auto".')
         first = yield from first_pass(self.name, objective, source)
         if first.solution.residual == 0 and not objective.l2:
-            settled = loss if loss.k is None else loss.settle(LEAST)  # then the scale is 0, and any delta the same
-            yield first.through(objective, settings_of(loss, settled, 0), settled if loss.k is not None else None)
+            yield exact(first, objective, loss)
             return
         yield from Descent(self.passes, objective, loss, source, first).steps()

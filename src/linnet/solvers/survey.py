@@ -16,7 +16,7 @@ from linnet.losses import Squared
 from linnet.moments import Moments
 from linnet.objective import Objective, residual
 from linnet.residuals import middle
-from linnet.sgd_kernels import EPS, excess
+from linnet.sgd_kernels import excess
 from linnet.solution import Solution
 from linnet.status import Status
 
