@@ -206,3 +206,21 @@ def test_who_interrupts_is_not_kept_waiting_for_the_optimum(tmp_path: Path) -> N
     assert file.exact is None
     assert memory.exact is not None
     assert any("standard errors for absolute loss" in note for note in file.notes)
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+def test_a_target_whose_rounding_is_what_is_left_of_it_is_named(loss: str) -> None:
+    """Whole numbers near 2^60 are rounded to multiples of 256; without that offset nothing is."""
+    t = np.arange(60)
+    small = t * 10 + np.random.default_rng(1).integers(-40, 40, 60)
+
+    def named(y: Any) -> bool:
+        return any(
+            "Subtract a number near that size" in note for note in linnet.fit(t[:, None] * 1.0, y, loss=loss).notes
+        )
+
+    assert named(2**60 + small)
+    assert named(-(2**60) + small)
+    assert not named(2**50 + small)
+    assert not named(small)
+    assert not named(1e6 + 2.0 * t)  # an exact relation

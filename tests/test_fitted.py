@@ -94,3 +94,16 @@ def test_no_standard_errors_have_the_remedy_of_their_cause(rows: int, how: dict[
     assert said.startswith("the notes") == any("standard errors from" in n and fit.df_residual > 0 for n in fit.notes)
     with pytest.raises(InputError, match=f"no standard errors, so it can give no intervals: {said}"):
         fit.predict(X, 0.9, "confidence")
+
+
+@pytest.mark.parametrize("errors", ["nid", "iid", "bootstrap"])
+def test_no_kind_of_errors_is_recommended_where_none_can_tell(errors: Any) -> None:
+    """Too few rows beyond a quantile are too few for every kind: the note has the remedies."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 2))
+    fit = linnet.fit(X, X @ [1.0, 2] + rng.standard_normal(20), loss=linnet.Quantile(0.99), errors=errors)
+    assert "add rows" in fit.notes[0]
+    with pytest.raises(InputError) as refused:
+        fit.predict(X, interval=0.9, kind="confidence")
+    assert "the notes of the fit say why" in str(refused.value)
+    assert not any(kind in str(refused.value) for kind in ("bootstrap", "iid", "nid"))

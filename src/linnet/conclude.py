@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from linnet.sandwich import Assessment
 
 SHARP = 0.05  # delta over the spread of residuals, below which hardly any of them is within delta
+FAR = 1e3  # spreads that a target lies from 0, from where its rounding
+ROUNDED = 2.0**-51  # takes part in residuals of less than so much of its size: four times the largest single rounding
 SHOWN = 5  # dependencies spelled out before the rest is only counted
 
 
@@ -128,6 +130,7 @@ def conclude(
         notes=(
             *_filled(design, uncertainty),
             *_notes(judged, design.names, objective, last.weights, exact),
+            *_rounded(target, float(centre[-1]), float(scale[-1]), residual_sd),
             *notes,
             *(assessment.notes if assessment is not None else ()),
             *(_bend(objective.loss, assessment.robust_scale) if assessment is not None else ()),
@@ -328,6 +331,16 @@ def _notes(
         yield f"{rows} nothing to estimate standard errors from: add rows or drop features"
     if objective.l2:
         yield "l2 pulls the weights towards 0: standard errors tell their spread, not that bias"
+
+
+def _rounded(target: str, mean: float, spread: float, residual_sd: float) -> Iterator[str]:
+    """That the rounding of a target far from 0 is a part of what is left of it, which all errors are told by."""
+    if abs(mean) > FAR * spread and 0 < residual_sd < ROUNDED * abs(mean):
+        yield (
+            f"`{target}` is rounded to about {about(2.0**-52 * abs(mean), 2)}, being of size {about(mean, 6)}, and "
+            f"what is left of it spreads by {about(residual_sd, 2)}: much of that may be its rounding. Subtract a "
+            "number near that size from it before it is rounded"
+        )
 
 
 def _dependency(

@@ -286,10 +286,7 @@ class Fit:
             lacks.append("more rows than weights")
         if lacks:
             return f"fit with {' and with '.join(lacks)}"
-        return (
-            "the notes of the fit say why, and what may tell them is more rows, or another kind of errors that its "
-            'loss has, such as "bootstrap" or "iid"'
-        )
+        return "the notes of the fit say why"
 
     def leaves(self, X: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Which rows of features (n, d) leave a dependency that all fitted rows keep, (n,)."""

@@ -153,7 +153,8 @@ class Huber(Loss):
             still to be estimated (against the annotation, which spares everybody who has one the question).
         k: the same in units of the robust scale; None where delta was given.
         scale: the robust scale: "mad", the median of |r| over 0.6745, or "concomitant", Huber's proposal 2 (see the
-            classes of `solvers.robust_scale`); None where delta was given.
+            classes of `solvers.robust_scale`), whose degrees of freedom count rows, not their weights; None where
+            delta was given.
 
     Raises:
         InputError: delta or k is out of range, both are given, or the scale is not known or given without k.

@@ -191,7 +191,8 @@ class Concomitant(RobustScale):
     """Huber's proposal 2: Σ w·min(r², (k·sigma)²) / Σ w = sigma²·E min(Z², k²)·df_residual/n, for standard normal Z.
 
     P. J. Huber, Robust Statistics (1981), section 7.7. The scale of MASS::rlm with scale.est="proposal 2" and k2 = k,
-    and of statsmodels' HuberScale(d=k).
+    and of statsmodels' HuberScale(d=k). Degrees of freedom and n count rows, since weights are taken as inverse
+    variances here as in standard errors: a row of weight 2 is not quite like that row twice.
     """
 
     name = "concomitant"
