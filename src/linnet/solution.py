@@ -100,6 +100,18 @@ class Solution:
         return math.sqrt(high * inverse_low)
 
     @property
+    def kept_condition(self) -> float:
+        """The same of the columns that were kept alone, which those that depend on them leave as they are."""
+        if not self.dependencies:
+            return self.condition
+        if self.rank < 2:
+            return 1.0
+        equations, kept = self.equations, self.kept
+        products = np.ascontiguousarray(equations.matrix[0][np.ix_(kept, kept)])
+        high, inverse_low = extremes(products, equations.diagonal[kept], products, True)
+        return math.sqrt(high * inverse_low)
+
+    @property
     def condition_bound(self) -> float:
         """What `condition` does not exceed, found without any eigenvalue; infinite with a ridge.
 

@@ -21,7 +21,6 @@ from linnet.text import about
 from linnet.threads import one_thread_blas
 
 if TYPE_CHECKING:
-    from linnet.solution import Solution
     from linnet.solvers.run import Run
 
 CROSSED = 20.0
@@ -252,7 +251,8 @@ def _hindrances(run: Run, far: bool) -> Iterator[str]:
         yield f"rows in the same order in each epoch keep it off: use {other}"
     elif _stands(run) and not auto:
         yield 'with this learning rate it comes hardly nearer: use lr="auto"'
-    condition = 0.0 if survey.solution is None else _condition(survey.solution)
+    # an exact dependency slows nothing
+    condition = 0.0 if survey.solution is None else survey.solution.kept_condition
     if condition > CROSSED:
         yield f"columns that nearly depend on each other slow it (condition number {about(condition, 3)})"
     elif auto and survey.outlying(run.spool.sample(SAMPLE), run.learner.unit) > FAR_OUT:
@@ -291,16 +291,3 @@ def _stands(run: Run) -> bool:
     known = [(record["epoch"], record["objective"] - survey.lowest) for record in history if "objective" in record]
     before = [missing for epoch, missing in known if 2 * epoch <= last]
     return bool(before) and known[-1][1] > STILL * before[-1]
-
-
-def _condition(solution: Solution) -> float:
-    """Condition number of the standardised columns that are independent: an exact dependency slows nothing."""
-    if not solution.dependencies:
-        return solution.condition
-    equations, kept = solution.equations, solution.kept
-    if kept.size < 2:
-        return 1.0
-    root = np.sqrt(equations.diagonal[kept])
-    products = equations.matrix[0][np.ix_(kept, kept)]
-    values = np.linalg.eigvalsh(products / root[:, None] / root)
-    return math.sqrt(values[-1] / values[0]) if values[0] > 0 else math.inf
