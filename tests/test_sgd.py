@@ -60,6 +60,12 @@ def orders(shuffle: bool | str, n: int, seed: int, epochs: int, normal: int) -> 
     return [np.arange(n)] * epochs
 
 
+def test_random_numbers_are_those_of_numpy() -> None:
+    for seed in (0, 1, 0, 12345, 2**32, 2**200):
+        for _ in range(2):
+            assert SGD(seed=seed).random().bit_generator.state == np.random.default_rng(seed).bit_generator.state
+
+
 @every_loss
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -37,7 +37,7 @@ class FittedRows:
     @property
     def penalised(self) -> bool:
         """Whether there is a ridge penalty."""
-        return bool(self.solution.ridge.any())
+        return self.solution.penalised
 
     @property
     def rounding(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ class NormalEquations:
 def _by_cholesky(equations: NormalEquations, ridge: Float64s) -> Solution | None:
     """Solve in float64; None when a pivot is small enough for rounding to have made it."""
     d, mean = equations.features, equations.mean[0]
-    beta, V = np.empty(d), np.zeros((d, d))
+    beta, V, (order, every) = np.empty(d), np.zeros((d, d)), _whole(d)
     solve = eliminate if d <= NARROW else _by_lapack
     residual = float(solve(equations.matrix[0], ridge, equations.floor, beta, V))
     if math.isnan(residual):
@@ -145,12 +145,21 @@ def _by_cholesky(equations: NormalEquations, ridge: Float64s) -> Solution | None
         ridge,
         beta,
         float(mean[d] - mean[:d] @ beta),
-        (np.arange(d), V, NOTHING),
+        (order, V, NOTHING),
         None,
         shrunk,
         max(residual, 0.0),
-        np.ones(d, np.bool_),
+        every,
     )
+
+
+@lru_cache(maxsize=8)  # many small fits mostly have as many columns
+def _whole(d: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The numbers of d columns, and that each of them is so; nobody can write into either."""
+    order, every = np.arange(d), np.ones(d, np.bool_)
+    order.setflags(write=False)
+    every.setflags(write=False)
+    return order, every
 
 
 def _by_lapack(matrix: Float64s, ridge: Float64s, floor: float, beta: Float64s, inverse: Float64s) -> float:

@@ -158,6 +158,17 @@ def in_own_units(beta: Any, exponents: Any, weights: Any) -> int:
 
 
 @compiled
+def columns(mean: Any, diagonal: Any, share: float, exponents: Any, both: Any) -> None:
+    """Means of columns and their standard deviations, both as `both` (2, d+1) in the data's units.
+
+    They come in units of 2^exponents (d+1,): means, and sums of squares about them, of which `share` makes means.
+    """
+    for j in range(exponents.size):
+        both[0, j] = math.ldexp(mean[j], exponents[j])
+        both[1, j] = math.ldexp(np.sqrt(diagonal[j] * share), exponents[j])
+
+
+@compiled
 def standard_errors(variances: Any, factor: float, exponents: Any, sd: Any) -> None:
     """Roots of `variances` times `factor`, as `sd` in the data's units, all (d+2,): bias, value at the centre, weights.
 

@@ -27,8 +27,6 @@ from linnet.row_kernels import AHEAD, RUN, ask, ask_next, waits
 FIRST, THEIRS, OWN = np.int64(1), np.int64(2), np.int64(3)
 """Rows of the work space with the gradient of a minibatch's first part, of its second part by another thread, and by
 this one."""
-EPS = 2.0**-52
-"""Relative error of an operation or two in float64."""
 FAST = {"reassoc", "contract", "nsz"}
 """What arithmetic may do: add up in another order, fuse products with sums, lose the sign of 0."""
 # inlined once they are compiled: inline="always", which is before that, doubles the time of compiling
@@ -300,58 +298,3 @@ def descend(
             _copy(state, trail[k])
             losses[k], met = met, 0.0
             k += 1
-
-
-@compiled(fastmath=FAST)
-def excess(
-    u: Any, known: Any, exponents: Any, basis: Any, reproduce: Any, unit: float, intercept: bool
-) -> tuple[float, float, bool]:
-    """By how much the objective with squared loss lies above its minimum at u = [bias, weights], and whether u is near.
-
-    It is half the square of how far u is from the optimum by coordinates in which the Gram matrix, with l2 the penalty
-    too, is the identity. A sum of squares cannot cancel, as the quadratic form in that matrix does where the weights
-    are off along columns that nearly depend on each other. Near is where each of u is at most its tolerance away.
-
-    Args:
-        u: (d+1,).
-        known: (4, d+1): [bias, weights] at the minimum; their tolerance; for the first d entries, the features' means;
-            and likewise, for the scaled features, the roots of their mean squares about 0.
-        exponents: (d+1,), powers of two in whose units the scaled features are.
-        basis: (r, r), as Solution has it.
-        reproduce: likewise, (r, d); not looked at where r is d.
-        unit: what makes means of the scaled products.
-        intercept: whether there is a bias.
-
-    Returns:
-        How much, an error that rounding may have left in it, and whether u is near.
-    """
-    d, r = u.size - 1, basis.shape[0]
-    scaled = np.empty(d)
-    at_centre = u[0] - known[0, 0]
-    near = abs(at_centre) <= known[1, 0]
-    reach = abs(at_centre)
-    for j in range(d):
-        delta = u[j + 1] - known[0, j + 1]
-        near = near and abs(delta) <= known[1, j + 1]
-        at_centre += known[2, j] * delta
-        scaled[j] = math.ldexp(delta, exponents[j])
-        reach += abs(scaled[j]) * known[3, j]
-    if r < d:
-        every, scaled = scaled, np.zeros(r)
-        for i in range(r):
-            alone = 0.0
-            for j in range(d):
-                alone += reproduce[i, j] * every[j]
-            scaled[i] = alone
-    square = 0.0
-    for i in range(r - 1, -1, -1):  # coordinates in the basis, in place
-        rest = 0.0
-        for j in range(i + 1, r):
-            rest += basis[i, j] * scaled[j]
-        scaled[i] = (scaled[i] - rest) / basis[i, i]
-        square += scaled[i] * scaled[i]
-    square *= unit
-    if intercept:
-        square += at_centre * at_centre
-    rounding = EPS * reach
-    return square / 2.0, rounding * (math.sqrt(square) + rounding), near

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from linnet.block import Block, Float64s, Floats
 from linnet.inference import Uncertainty, Withheld, directions, triangular
 from linnet.lone_rows import LEAST_FREE, LoneRows
-from linnet.normal_kernels import extremes, standard_errors
+from linnet.normal_kernels import columns, extremes, standard_errors
 from linnet.sources.source import Source
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ class Solution:
         return self.kept.size
 
     @cached_property
+    def penalised(self) -> bool:
+        """Whether l2 takes part."""
+        return bool(np.count_nonzero(self.ridge))
+
+    @cached_property
     def condition(self) -> float:
         """Condition number of the standardised design: the root of that of the correlation matrix.
 
@@ -87,9 +92,8 @@ class Solution:
         equations, d, V = self.equations, self.equations.features, self.basis
         if self.dependencies:
             return math.inf
-        ridge = np.count_nonzero(self.ridge) > 0
-        if d <= DENSE or ridge:
-            high, inverse_low = extremes(equations.matrix[0], equations.diagonal, V, ridge)
+        if d <= DENSE or self.penalised:
+            high, inverse_low = extremes(equations.matrix[0], equations.diagonal, V, self.penalised)
         else:
             from scipy.linalg.blas import dsymv, dtrmv  # SciPy's BLAS throughout: NumPy's has threads of its own
 
@@ -118,18 +122,18 @@ class Solution:
         The largest eigenvalues of the correlation matrix and of its inverse are at most their traces: the number of
         features, and the sum of their variance inflation factors.
         """
-        if self.dependencies or np.count_nonzero(self.ridge):
+        if self.dependencies or self.penalised:
             return math.inf
         return math.sqrt(self.rank * float(self.equations.diagonal[:-1] @ self.variances[2:]))
 
     @cached_property
     def df_model(self) -> float:
         """Degrees of freedom spent on the weights: their number, or with ridge the trace of the hat matrix."""
-        if not np.count_nonzero(self.ridge):
+        if not self.penalised:
             return float(self.rank)
         return float(self.rank - np.sum(self.basis**2 * self.ridge[self.kept, None]))
 
-    @property
+    @cached_property
     def df_residual(self) -> float:
         """n less the weights and the bias; with ridge, less the trace of the hat matrix."""
         return max(self.equations.n - self.df_model - self.equations.intercept, 0.0)
@@ -163,13 +167,21 @@ class Solution:
     @property
     def centre(self) -> Float64s:
         """Weighted mean of each feature and of the target, (d+1,)."""
-        return np.ldexp(self.equations.mean[0], self.equations.exponents)
+        return np.asarray(self._columns[0])
 
     @property
     def scale(self) -> Float64s:
         """Weighted standard deviation of each feature and of the target, (d+1,)."""
+        return np.asarray(self._columns[1])
+
+    @cached_property
+    def _columns(self) -> Float64s:
+        """Both, (2, d+1); nobody can write into them."""
         equations = self.equations
-        return np.ldexp(np.sqrt(equations.diagonal * equations.factor / equations.total), equations.exponents)
+        both = np.empty((2, equations.exponents.size))
+        columns(equations.mean[0], equations.diagonal, equations.factor / equations.total, equations.exponents, both)
+        both.setflags(write=False)
+        return both
 
     @cached_property
     def uncertainty(self) -> Uncertainty | None:

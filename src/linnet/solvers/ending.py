@@ -119,13 +119,8 @@ def completed(last: Step, objective: Objective, source: Source) -> tuple[Step, i
         passes += 1
         return source.blocks()
 
-    solution = last.solution
-    if solution is None:
-        survey = survey_of(blocks, objective, source)
-    else:
-        equations = solution.equations
-        known = solution.centre, solution.scale, objective, last.moments, solution
-        survey = Survey(equations.n, equations.total, *known)
+    known = last.solution
+    survey = survey_of(blocks, objective, source) if known is None else Survey.of(known, objective, last.moments)
     assert last.weights is not None
     assert last.bias is not None
     u = np.append(last.bias, last.weights)
@@ -207,13 +202,13 @@ def _distance(survey: Survey, names: tuple[str, ...], u: Float64s, value: float)
         if not survey.look(u)[1] and off > CLOSE * error:
             told = f"{about(off / error, 2)} of their standard errors" if error > 0 else about(off, 2)
             return f"predictions are {told} from the exact ones (root mean square)"
-    away = np.abs(u - survey.optimum)
-    far = away / survey.tolerance
-    worst = int(np.argmax(far))
+    apart = np.abs(u - survey.optimum)
+    far = apart / survey.tolerance
+    worst = int(far.argmax())
     if not far[worst] > 1:
         return ""
-    sd = survey.sd[worst]
-    distance = f"{about(away[worst] / sd, 2)} classical standard errors" if sd > 0 else about(away[worst], 2)
+    away, sd = float(apart[worst]), float(survey.sd[worst])
+    distance = f"{about(away / sd, 2)} classical standard errors" if sd > 0 else about(away, 2)
     return f"{names[worst]} is {distance} from its exact value"
 
 
@@ -224,8 +219,7 @@ def _hindrances(run: Run, far: bool) -> Iterator[str]:
     auto = solver.lr == "auto"
     given = f"the learning rate, {about(place.rate, 3)}, is"
     # λ lies between the trace of the second moments and its share of each column: most runs need no more to be judged
-    centre, scale = survey.centre[:-1], survey.scale[:-1]
-    trace = float(centre @ centre + scale @ scale) + run.objective.intercept + run.objective.l2
+    trace = float(survey.size @ survey.size) + run.objective.intercept + run.objective.l2
     if not auto and place.rate * trace > 2.0:
         stable, border = _stable(run)
         if place.rate > stable:

@@ -114,10 +114,7 @@ class FirstPass:
 
     def survey(self, objective: Objective) -> Survey:
         """What is known of the rows beside the weights."""
-        solution = self.solution
-        equations = solution.equations
-        moments = self.exact.moments
-        return Survey(equations.n, equations.total, solution.centre, solution.scale, objective, moments, solution)
+        return Survey.of(self.solution, objective, self.exact.moments)
 
     def through(self, objective: Objective, settings: Mapping[str, Any], settled: Loss | None = None) -> Step:
         """The last Step where the least-squares plane goes through every row, which is then the best for any loss."""

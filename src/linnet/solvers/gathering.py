@@ -85,10 +85,7 @@ class Tally:
         """
         moments = exact or self.moments
         if moments is not None:
-            solution = moments.solve(objective.l2, objective.intercept)
-            equations = solution.equations
-            known = solution.centre, solution.scale, objective, moments, solution
-            return Survey(equations.n, equations.total, *known, self.rounding)
+            return Survey.of(moments.solve(objective.l2, objective.intercept), objective, moments, self.rounding)
         if not self._n or self.origin is None:
             raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
         mean, square = self._sums / self._total
@@ -184,9 +181,9 @@ def gather(solver: SGD, objective: Objective, source: Source, before: Past) -> G
     if before.tally is not None:
         tally = before.tally + tally
         scales = tally.survey(objective)
-    pieces, count, total, square = alike
     ordered = None
-    if pieces > 1:
+    if alike[0] > 1:
+        pieces, count, total, square = alike
         spread = (square - total * total / count) / (pieces - 1)
         ordered = bool(spread > (ALIKE + 5 * (2 / pieces) ** 0.5) * survey.scale[-1] ** 2)
     squares = survey.total * math.hypot(survey.centre[-1], survey.scale[-1]) ** 2

@@ -106,7 +106,7 @@ class Run:
         self.squared = isinstance(objective.loss, Squared)
         self.path = None if solver.checkpoint is None else Path(solver.checkpoint)
         self.goes_back = solver.lr == "auto" or self.path is not None  # whether the run may go on from a Milestone
-        self.rng = np.random.default_rng(solver.seed)
+        self.rng = solver.random()
         if solver.lr == "auto" and rows.scales is not None:
             rows.scales.check(self.names)
         learner = self.learner = Learner(solver, objective, rows)

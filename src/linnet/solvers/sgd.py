@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,6 +31,18 @@ AVERAGING = 8.0
 """Where the learning rate is ours, so is averaging: late steps count more (see `descend`), the start is forgotten."""
 MOST = 2**53
 """Minibatches that can be counted: histories hold them as floats."""
+
+
+@lru_cache(maxsize=16)  # working it out takes as long as an epoch of a short run, of which there are often many
+def _sequence(seed: int) -> np.random.SeedSequence:
+    """A SeedSequence that works out but once what PCG64 begins with."""
+    begin = np.random.SeedSequence(seed).generate_state(4, np.uint64)
+
+    class Known(np.random.SeedSequence):
+        def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
+            return begin if (n_words, dtype) == (4, np.uint64) else super().generate_state(n_words, dtype)
+
+    return Known(seed)
 
 
 def _path(value: Any) -> str | PathLike[str] | None:
@@ -229,6 +242,10 @@ class SGD(Solver):
             "target": source.target,
             "features": list(source.design.names),
         }
+
+    def random(self) -> np.random.Generator:
+        """Random numbers as `np.random.default_rng(seed)` draws them."""
+        return np.random.Generator(np.random.PCG64(_sequence(self.seed)))
 
     def first(self, features: int, rng: np.random.Generator) -> Float64s:
         """[bias, weights] before the first step, (d+1,)."""

@@ -16,9 +16,9 @@ from linnet.losses import Squared
 from linnet.moments import Moments
 from linnet.objective import Objective, residual
 from linnet.residuals import middle
-from linnet.sgd_kernels import excess
 from linnet.solution import Solution
 from linnet.status import Status
+from linnet.survey_kernels import excess, tell
 
 WIDEST = 4096
 """Features beyond which no Moments are taken: d² numbers would not fit beside the rows."""
@@ -67,6 +67,13 @@ class Survey:
     solution: Solution | None = None
     rounding: float = DOUBLE
 
+    @classmethod
+    def of(cls, solution: Solution, objective: Objective, moments: Moments | None, rounding: float = DOUBLE) -> Survey:
+        """What Moments tell that were solved."""
+        equations = solution.equations
+        known = solution.centre, solution.scale, objective, moments, solution
+        return cls(equations.n, equations.total, *known, rounding)
+
     @cached_property
     def lowest(self) -> float:
         """The objective with squared loss at its minimum."""
@@ -76,13 +83,7 @@ class Survey:
     @cached_property
     def optimum(self) -> Float64s | None:
         """[bias, weights] that minimise the objective, (d+1,), where one pass is enough to know them."""
-        return self._least if self.solution is not None and isinstance(self.objective.loss, Squared) else None
-
-    @cached_property
-    def _least(self) -> Float64s:
-        """[bias, weights] of the least-squares solution, (d+1,)."""
-        assert self.solution is not None
-        return _joined(self.solution.bias, self.solution.weights)
+        return self._known[0] if self.solution is not None and isinstance(self.objective.loss, Squared) else None
 
     @cached_property
     def metric(self) -> Float64s:
@@ -132,27 +133,13 @@ class Survey:
         """The same, and above 0 where the target does not vary."""
         return self._resolution + DOUBLE * abs(float(self.centre[-1])) + TINY
 
-    @cached_property
+    @property
     def tolerance(self) -> Float64s:
         """Optimisation error of [bias, weights] that is small beside their standard errors, (d+1,).
 
         Where there is none, or rounding hides it, that is small beside the target's spread and size.
         """
-        unit, sd, solution = _joined(float(self.objective.intercept), self.scale[:-1]), self.sd, self.solution
-        double = DOUBLE * abs(float(self.centre[-1]))
-        least = self.rounding * float(self.scale[-1]) + double
-        tolerance = np.maximum(CLOSE * sd * unit, least)
-        if solution is not None:
-            offset = DOUBLE * float(np.abs(solution.weights) @ np.abs(self.centre[:-1]))
-            tolerance[0] = max(tolerance[0], least + offset)
-        if np.count_nonzero(sd) < sd.size:
-            tolerance[sd == 0] = self._floor
-        np.divide(tolerance, unit, out=tolerance, where=unit > 0)
-        if np.count_nonzero(unit) < unit.size:
-            tolerance[unit == 0] = math.inf
-        if solution is not None and solution.dependencies:
-            tolerance[_joined(solution.bias_identified, solution.identified) == 0] = math.inf
-        return tolerance
+        return np.asarray(self._known[1])
 
     @cached_property
     def movement(self) -> Float64s:
@@ -176,12 +163,17 @@ class Survey:
 
     @cached_property
     def _known(self) -> Float64s:
-        """What `excess` is told of the optimum and of the columns, (4, d+1)."""
-        assert self.solution is not None
-        equations = self.solution.equations
-        known = np.empty((4, self.scale.size))
-        known[0], known[1], known[2] = self._least, self.tolerance, self.centre
-        np.sqrt(equations.raw * (equations.factor / equations.total), out=known[3])
+        """What `excess` is told of the optimum and of the columns, (4, d+1); of columns alone where that is all."""
+        solution, known = self.solution, np.empty((4, self.scale.size))
+        bias, weights, raw, share = 0.0, known[0, :0], known[0, :0], 1.0
+        if solution is not None:
+            bias, weights, raw = solution.bias, solution.weights, solution.equations.raw
+            share = solution.equations.factor / solution.equations.total
+        least = self.rounding * float(self.scale[-1]) + DOUBLE * abs(float(self.centre[-1]))
+        small, intercept = (CLOSE, least, self._floor, DOUBLE), self.objective.intercept
+        tell(bias, weights, self.sd, self.centre, self.scale, raw, share, intercept, small, known)
+        if solution is not None and solution.dependencies:
+            known[1, _joined(solution.bias_identified, solution.identified) == 0] = math.inf
         return known
 
     def look(self, u: Float64s) -> tuple[float | None, bool]:
@@ -284,9 +276,14 @@ class Survey:
         with np.errstate(over="ignore"):
             return 2.0 / max(_largest_of_rows(unit, sample.X, sample.weight), TINY)
 
+    @cached_property
+    def size(self) -> Float64s:
+        """Root of each feature's mean square, (d,)."""
+        return np.hypot(self.centre[:-1], self.scale[:-1])
+
     def blame(self, names: Sequence[str]) -> str:
         """What makes the largest stable learning rate small: the largest column, when columns differ in size."""
-        size = np.hypot(self.centre[:-1], self.scale[:-1])
+        size = self.size
         at = int(size.argmax())
         if size[at] < UNEVEN * min(size[size.argmin()], 1.0):  # short runs have no time for more
             return ""
