@@ -230,14 +230,21 @@ def on_disk(rows: int, epochs: int) -> None:
 
 def textbook(runs: int, calls: int) -> None:
     """Experiment A, as a whole and the training alone."""
+    from linnet import concise, scratch
+
     X, y = experiment_a()
+    others = [
+        Contender("torch, from scratch", lambda: from_scratch(X, y), runs),
+        Contender("torch, nn.Linear and DataLoader", lambda: concisely(X, y), runs),
+        Contender("linnet.scratch, with its Steps", lambda: list(scratch.train(X, y)), runs),
+        Contender("linnet.concise, with its Steps", lambda: list(concise.train(X, y)), runs),
+    ]
     solver = linnet.SGD(lr=0.03, batch_size=10, epochs=3, init="normal")
     compare(
         "Experiment A: 1,000 × 2, batches of 10, 3 epochs, by linnet.fit with the exact answer and standard errors",
         [
             Contender("linnet.fit", lambda: repeated(calls, lambda: linnet.fit(X, y, solver=solver)), runs),
-            Contender("torch, from scratch", lambda: from_scratch(X, y), runs),
-            Contender("torch, nn.Linear and DataLoader", lambda: concisely(X, y), runs),
+            *others,
         ],
     )
     learner = linnet.SGD(lr=0.03, batch_size=10, epochs=3, init="normal", tol=None)
@@ -251,8 +258,7 @@ def textbook(runs: int, calls: int) -> None:
         "Experiment A: the training itself",
         [
             Contender("linnet.SGD", lambda: repeated(calls, train), runs),
-            Contender("torch, from scratch", lambda: from_scratch(X, y), runs),
-            Contender("torch, nn.Linear and DataLoader", lambda: concisely(X, y), runs),
+            *others,
         ],
     )
 

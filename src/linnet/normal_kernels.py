@@ -208,6 +208,9 @@ def extremes(matrix: Any, diagonal: Any, V: Any, ridge: bool) -> tuple[float, fl
                 for k in range(i, d):
                     product += row[k] * other[k]
                 inverse[i, j] = sd * scale * product
+    if d == 2 and not ridge:  # what LAPACK takes as long for as all the rest
+        a, b, c = inverse[0, 0], inverse[1, 0], inverse[1, 1]
+        return 1.0 + abs(R[1, 0]), (a + c) / 2.0 + math.hypot((a - c) / 2.0, b)
     values = np.linalg.eigvalsh(R)
     if ridge:
         return values[-1], 1.0 / values[0] if values[0] > 0.0 else np.inf

@@ -80,7 +80,7 @@ class Survey:
         assert self.solution is not None
         return self.solution.objective + self.objective.penalty(self.solution.weights)
 
-    @cached_property
+    @property
     def optimum(self) -> Float64s | None:
         """[bias, weights] that minimise the objective, (d+1,), where one pass is enough to know them."""
         return self._known[0] if self.solution is not None and isinstance(self.objective.loss, Squared) else None
