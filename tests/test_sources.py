@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import linnet
 from linnet.block import InputError
 from linnet.design import Design
 from linnet.sources import open_source, prediction_blocks
-from linnet.sources.columns import as_numpy
+from linnet.sources.columns import as_numpy, numbers
 from linnet.sources.source import Source
 from linnet.sources.tables import TableSource
 from rational import least_squares, relative
@@ -108,6 +108,8 @@ def test_every_kind_of_table_gives_the_same_rows(convert: Callable[[pd.DataFrame
     [
         (pa.array([1, 2, None], pa.int8()), [1, 2, np.nan]),
         (pa.array([1, 2, 2**63], pa.uint64()), [1, 2, 2.0**63]),
+        (pa.array([2**53 + 1, None, 2**53 + 3]), [2.0**53, np.nan, 2.0**53 + 4]),
+        (pa.array([2**64 - 1, None, 2**63 + 1025], pa.uint64()), [2.0**64, np.nan, 2.0**63 + 2048]),
         (pa.array([np.float16(0.5), None, np.float16(np.nan)], pa.float16()), [0.5, np.nan, np.nan]),
         (pa.array([0.1, 0.2, None], pa.float32()), [np.float32(0.1), np.float32(0.2), np.nan]),
         (pa.array([Decimal("1.25"), None, Decimal(-3)]), [1.25, np.nan, -3]),
@@ -122,6 +124,13 @@ def test_numbers_of_every_type(values: Any, expected: list[float]) -> None:
     table = pa.table({"x": values, "y": [1.0, 2, 3]})
     design = Design.numbers(["x"], "drop")
     np.testing.assert_array_equal(predicted(table, design)[:, 0], expected)
+
+
+@given(st.integers(-(10**38) + 1, 10**38 - 1), st.integers(-4, 38))
+def test_decimals_are_rounded_once(digits: int, scale: int) -> None:
+    value = Decimal(digits).scaleb(-scale, Context(prec=38))
+    column = pa.chunked_array([pa.array([None, value], pa.decimal128(38, scale))])
+    np.testing.assert_array_equal(numbers(column), [np.nan, float(value)])
 
 
 def test_features_are_contiguous_and_float32_only_when_all_are() -> None:

@@ -94,8 +94,11 @@ def _numbers(chunk: Any) -> NDArray[Any]:
     import pyarrow as pa
     from pyarrow import types
 
+    if types.is_decimal(chunk.type):
+        chunk = chunk.cast(pa.string())  # by way of its digits: Arrow's own multiplication rounds twice
     if not types.is_floating(chunk.type) and (chunk.null_count or not types.is_integer(chunk.type)):
-        chunk = chunk.cast(pa.float64())  # booleans, decimals, integers of which some are missing
+        # Booleans, decimals, integers of which some are missing: rounded beyond 2^53, which a safe cast would refuse.
+        chunk = chunk.cast(pa.float64(), safe=False)
     return as_numpy(chunk)
 
 
