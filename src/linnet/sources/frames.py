@@ -99,8 +99,8 @@ class FrameTable(Table):
         values = self.column(column)
         if not (is_dictionary(values.type) and values.type.ordered and values.num_chunks):
             return None
-        first: Any = values.unify_dictionaries().chunk(0)
-        return list(dict.fromkeys(as_texts(first.dictionary).to_pylist()))
+        chunks: Any = values.chunks  # one by one: Arrow cannot unify dictionaries that list a null
+        return list(dict.fromkeys(text for chunk in chunks for text in as_texts(chunk.dictionary).to_pylist()))
 
     def with_column(self, values: Any, role: str, name: str) -> tuple[str, str | None]:
         """Add a column of one value for each row; no column gives way to it.
