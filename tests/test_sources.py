@@ -295,6 +295,14 @@ def test_declared_levels_keep_their_order(values: Any) -> None:
     assert Design.from_dict(source.design.to_dict()) == source.design
 
 
+def test_declared_levels_beside_a_null_in_their_list() -> None:
+    one, other = (pa.array(texts, pa.string()) for texts in (["3", None, "1"], ["3", "2", None]))
+    chunks = [pa.DictionaryArray.from_arrays(pa.array([2, 1, 0]), each, ordered=True) for each in (one, other)]
+    source = open_source(pa.table({"k": pa.chunked_array(chunks), "y": [1.0] * 6}), "y", missing="drop")
+    assert source.design.names == ("k[1]", "k[2]")
+    assert gathered(source)[0].tolist() == [[1, 0], [0, 0], [0, 1], [0, 0]]
+
+
 def test_levels_without_a_declared_order_are_sorted() -> None:
     values = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), ["b", "c", "a"])
     for column in (values, pl.Series(["b", "c", "a"], dtype=pl.Categorical)):
@@ -511,8 +519,9 @@ def test_a_pass_given_up_midway_is_not_continued_by_the_next() -> None:
 
 
 def test_a_missing_value_in_a_stream_read_once() -> None:
-    source = open_source(once(arrow(GAPS[["a", "y"]])), "y")
-    with pytest.raises(InputError, match="A value is missing in the stream"):
+    table = pa.table({"a": [1.0, 2, 3, 4], "b": [1.0, 2, 3, None], "y": [1.0, 2, None, 4]})
+    source = open_source(once(table), "y")
+    with pytest.raises(InputError, match=r"Column 'y' .* has no value in row 3\. Use missing=\"drop\" .*, or mend"):
         gathered(source)
 
 

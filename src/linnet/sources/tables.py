@@ -228,7 +228,7 @@ class TableSource(Source):
             weight = self._own(self.weight, piece, missing)
         unusable = missing
         if self.design.missing == "error" and missing:
-            self._refuse_missing()
+            self._refuse_missing(missing, piece)
         if self.design.missing == "mean":
             unusable = {c: mask for c, mask in missing.items() if c in (self.target, self.weight)}
         kept = np.flatnonzero(~np.logical_or.reduce(list(unusable.values()))) if unusable else None
@@ -250,8 +250,14 @@ class TableSource(Source):
             missing[column] = mask
         return values
 
-    def _refuse_missing(self) -> None:
-        """Say which columns have missing values and how many."""
+    def _refuse_missing(self, missing: dict[str, Mask], piece: Piece) -> None:
+        """Say which columns have missing values and how many; where rows are read once, which is the first."""
+        if not self.rereadable:
+            column, row = _first_missing(missing)
+            raise InputError(
+                f"Column {column!r} of {self.table} has no value in {piece.place(row)}. "
+                'Use missing="drop" to leave such rows out, or mend the data.'
+            )
         raise InputError(
             f'{self._counted()}. Use missing="drop" to leave such rows out, '
             'missing="mean" to fill features with their column\'s mean, or mend the data.'
@@ -308,11 +314,17 @@ def predictions(table: Table, design: Design) -> Iterator[NewRows]:
         yield NewRows(X, {column: mask for column, mask in missing.items() if fills[column]}, piece.place)
 
 
+def _first_missing(missing: dict[str, Mask]) -> tuple[str, int]:
+    """The column and the row, counted from 0, of the first value that is missing."""
+    column, mask = min(missing.items(), key=lambda item: int(np.argmax(item[1])))
+    return column, int(np.argmax(mask))
+
+
 def _refuse_unfilled(missing: dict[str, Mask], piece: Piece) -> None:
     """Say which value is missing for a prediction."""
-    column, mask = min(missing.items(), key=lambda item: int(np.argmax(item[1])))
+    column, row = _first_missing(missing)
     raise InputError(
-        f"Column {column!r} has no value in {piece.place(int(np.argmax(mask)))}, and the model was fitted with "
+        f"Column {column!r} has no value in {piece.place(row)}, and the model was fitted with "
         'missing="error": mend that row, or fit with missing="drop" (its prediction is then NaN) or missing="mean".'
     )
 
