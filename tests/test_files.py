@@ -286,11 +286,24 @@ def test_several_paths_are_one_table(tmp_path: Path) -> None:
     np.testing.assert_array_equal(gathered(source)[0], X[:2400])
     with pytest.raises(InputError, match=r"'.*a.csv' is named twice"):
         open_source((tmp_path / "a.csv", str(tmp_path / "*.csv")), "y")
+    with pytest.raises(InputError, match=r"'.*a.csv' is named twice"):
+        open_source([str(tmp_path / "a.csv")] * 2, "y")
     pq.write_table(TABLE, tmp_path / "more" / "d.parquet")
     with pytest.raises(InputError, match=r"'.*b.csv', '.*more' holds tables of several kinds, such as .* and "):
         open_source([tmp_path / "b.csv", tmp_path / "more"], "y")
     with pytest.raises(InputError, match="each must be one, but 3 is none"):
         open_source([tmp_path / "b.csv", 3], "y")
+
+
+def test_one_file_by_two_names_would_count_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    csv.write_csv(TABLE[:5], "a.csv")
+    with pytest.raises(InputError, match=r"'a.csv' and '.*.a.csv' are one file, whose rows would count twice"):
+        open_source(["a.csv", tmp_path / "a.csv"], "y")
+    (tmp_path / "latest.csv").symlink_to("a.csv")
+    with pytest.raises(InputError, match=r"'.*a.csv' and '.*latest.csv' are one file"):
+        open_source(tmp_path, "y")
+    assert len(gathered(open_source("latest.csv", "y"))[0]) == 5
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")

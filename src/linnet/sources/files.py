@@ -44,9 +44,7 @@ def file_table(path: StrPath | Sequence[StrPath]) -> Table:
         if not isinstance(each, str | os.PathLike):
             raise InputError(f"Among several paths each must be one, but {each!r} is none.")
     files = [file for each in paths for file in table_files(each)]
-    if len(set(files)) < len(files):
-        twice = next(file for at, file in enumerate(files) if file in files[:at])
-        raise InputError(f"{twice!r} is named twice, so that its rows would count twice: name it once.")
+    _refuse_twice(files)
     kinds = {_reader(file): file for file in files}
     if len(kinds) > 1:
         one, other = list(kinds.values())[:2]
@@ -56,6 +54,22 @@ def file_table(path: StrPath | Sequence[StrPath]) -> Table:
             "'folder/*.parquet'."
         )
     return kinds.popitem()[0](files)
+
+
+def _refuse_twice(files: list[str]) -> None:
+    """Refuse a file that is named twice, however its path is spelled and whatever symbolic link leads to it."""
+    known: dict[Path, str] = {}
+    for file in files:
+        same = Path(file).resolve()
+        other = known.get(same)
+        if other == file:
+            raise InputError(f"{file!r} is named twice, so that its rows would count twice: name it once.")
+        if other is not None:
+            raise InputError(
+                f"{other!r} and {file!r} are one file, whose rows would count twice: name it once, or where one of "
+                "them is a link in a folder, name the files to read by a glob or a list."
+            )
+        known[same] = file
 
 
 def table_files(given: str | os.PathLike[str]) -> list[str]:
