@@ -295,6 +295,12 @@ def test_several_paths_are_one_table(tmp_path: Path) -> None:
         open_source([tmp_path / "b.csv", 3], "y")
 
 
+def test_a_header_longer_than_a_block(tmp_path: Path) -> None:
+    names = [f"{j}" * 2_000_000 for j in range(2)]
+    path = write(tmp_path / "t.csv", ",".join([*names, "y"]) + "\n1,2,3\n4,5,7\n")
+    assert gathered(open_source(path, "y", features=names))[0].tolist() == [[1, 2], [4, 5]]
+
+
 def test_one_file_by_two_names_would_count_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     csv.write_csv(TABLE[:5], "a.csv")
@@ -434,6 +440,7 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     "empty": ("t.csv", "", {}, "'.*t.csv' is empty"),
     "blank": ("t.csv", "\n\n", {}, "'.*t.csv' is empty"),
     "header only": ("t.csv", "x,y\n", {}, "no rows in '.*t.csv'"),
+    "quote in the header": ("t.csv", '"x,y\n1,2\n', {}, "'.*t.csv' has a quote in its header that is never closed"),
     "header without newline": ("t.csv", "x,y", {}, "'.*t.csv' is empty"),
     "truncated gzip": ("t.csv.gz", gzip.compress(os.urandom(1 << 16).hex().encode())[:20000], {}, "incomplete or dam"),
     "no gzip": ("t.csv.gz", "x,y\n1,2\n", {}, "'.*t.csv.gz' cannot be read"),

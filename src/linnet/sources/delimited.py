@@ -126,7 +126,7 @@ class CsvTable(FileTable):
             except UnicodeDecodeError as error:
                 raise _not_utf8(file) from error
             except pa.ArrowInvalid as error:
-                raise _explained(file, str(error), above) from error
+                raise _explained(file, str(error), above, self._block_bytes) from error
 
 
 def _schema(reader: Any) -> Head:
@@ -219,9 +219,17 @@ def _guess(texts: Column) -> pa.DataType:
     return guessed
 
 
-def _explained(file: str, message: str, above: int) -> InputError:
+def _explained(file: str, message: str, above: int, block_bytes: int) -> InputError:
     """What Arrow says about a bad file, with the place and the remedy; so many lines above the header it counts too."""
     if "Empty CSV" in message:
+        with _bytes(file) as stream:
+            start = stream.read(block_bytes + 1)
+        if len(start) > block_bytes:  # and yet holds no whole header
+            return _LongRowError(
+                f"{file!r} has a header longer than {block_bytes >> 20} MB, or a quote in it that is never closed."
+            )
+        if start.count(b'"') % 2:
+            return InputError(f"{file!r} has a quote in its header that is never closed: correct that line.")
         return InputError(f"{file!r} is empty: it needs a header and at least one row.")
     if "straddling" in message:
         return _LongRowError(f"{file!r} has a quote that is never closed, or a row longer than a million letters.")
