@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
@@ -193,6 +194,16 @@ def test_columns_read_back_bit_for_bit(tmp_path: Path, suffix: str) -> None:
     assert table.column_names == ["a", "b"]
     np.testing.assert_array_equal(table["a"].to_numpy(), [*values, values[0]])
     np.testing.assert_array_equal(table["b"].to_numpy(), [*-values, values[0]])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_any_name_heads_one_column(tmp_path: Path, suffix: str) -> None:
+    names = ["a, b", 'the "c"', "d\ne", "plain"]
+    with column_writer(tmp_path / f"out{suffix}", names) as write:
+        write([np.arange(2.0) + j for j in range(4)])
+    path = tmp_path / f"out{suffix}"
+    table = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    assert table.to_dict("list") == {name: [j, j + 1] for j, name in enumerate(names)}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere a current folder cannot be removed")

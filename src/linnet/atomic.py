@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shutil
 import stat
@@ -146,11 +148,13 @@ def column_writer(path: Paths, names: Sequence[str]) -> Iterator[Callable[[Seque
 def csv_writer(stream: IO[bytes], names: Sequence[str]) -> Iterator[Callable[[Sequence[Float64s]], None]]:
     """The same for CSV into an open stream; numbers are written so that they read back bit for bit."""
     import pyarrow as pa
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
     schema = pa.schema([(name, pa.float64()) for name in names])
-    stream.write((",".join(names) + "\n").encode())
-    with csv.CSVWriter(stream, schema, write_options=csv.WriteOptions(include_header=False)) as writer:
+    header = io.StringIO(newline="")
+    csv.writer(header, lineterminator="\n").writerow(names)  # quotes those that need it, where Arrow quotes all
+    stream.write(header.getvalue().encode())
+    with arrow_csv.CSVWriter(stream, schema, write_options=arrow_csv.WriteOptions(include_header=False)) as writer:
         yield lambda columns: writer.write_batch(pa.record_batch(list(columns), schema=schema))
 
 
