@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import math
 from dataclasses import replace
@@ -417,6 +418,15 @@ def test_to_dict_of_what_was_learned() -> None:
     assert [w["distance"] for w in record["weights"]] == [*fit.distance[:2], None]
     assert record["settings"] == SETTINGS
     assert record["history"] == [{"epoch": 1.0, "loss": None}]
+
+
+@pytest.mark.parametrize("options", [{}, {"errors": "hc3"}, {"l2": 1.0}, {"loss": "huber"}, {"solver": "sgd"}])
+def test_to_dict_holds_plain_values_of_python(rng: np.random.Generator, options: dict[str, Any]) -> None:
+    """Their text reads back; that of NumPy's numbers does not, nor do YAML and others write them."""
+    import linnet
+
+    record = linnet.fit(rng.standard_normal((30, 2)), rng.standard_normal(30), **options).to_dict()
+    assert ast.literal_eval(repr(record)) == record
 
 
 @pytest.mark.parametrize("intercept", [True, False])

@@ -146,7 +146,7 @@ class Solution:
     @property
     def unexplained(self) -> float:
         """Residual over total sum of squares; NaN when the target does not vary."""
-        total = self.equations.diagonal[-1]
+        total = float(self.equations.diagonal[-1])
         return self.residual / total if total > 0 else math.nan
 
     @property
