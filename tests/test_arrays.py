@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -266,6 +267,13 @@ def test_prediction_rows() -> None:
     ):
         with pytest.raises(InputError, match=said):
             prediction_rows(data, design)
+
+
+def test_an_open_file_is_no_array_and_stays_open() -> None:
+    with io.TextIOWrapper(io.BytesIO(b"1,2")) as file:
+        with pytest.raises(InputError, match="cannot be read as an array of numbers"):
+            as_matrix(file, "X")
+        assert file.read() == "1,2"  # a tensor's detach() is another thing for a file
 
 
 def test_prediction_rows_with_gaps() -> None:

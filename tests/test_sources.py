@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -447,6 +448,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "feature number": (CATEGORIES, {"features": 3}, "The feature '3' is not a column of the table"),
     "level or column": (CATEGORIES.assign(**{"kind[b]": 1}), {}, r"'kind' and 'kind\[b\]' .* 'kind\[b\]'.*rename"),
     "lazy": (pl.LazyFrame({"x": [1], "y": [2]}), {}, r"LazyFrame .*data.collect\(\)"),
+    "open file": (io.StringIO("x,y\n1,2\n"), {}, r"open file is no table: give its path, or pandas.read_csv"),
     "list of rows": ([{"x": 1, "y": 2}], {}, "list of dictionaries is no table.*from_pylist"),
     "weight absent": (CATEGORIES, {"weight": "q"}, "The weight 'q'"),
     "target among features": (CATEGORIES, {"features": ["size", "y"]}, "both the target and a feature"),

@@ -124,7 +124,11 @@ def _table(data: Any) -> Table | None:
         )
     from linnet.sources.frames import frame_table, is_frame
 
-    return frame_table(data) if is_frame(data) else None
+    if is_frame(data):
+        return frame_table(data)
+    if hasattr(data, "read"):
+        raise InputError("An open file is no table: give its path, or pandas.read_csv(data).")
+    return None
 
 
 def _column(table: Table, value: Any, role: str, name: str) -> tuple[str, str | None]:

@@ -201,7 +201,7 @@ def _real(data: Any, what: str) -> NDArray[Any]:
     device = getattr(data, "device", None)
     if device is not None and getattr(device, "type", "cpu") != "cpu":
         raise InputError(f"{what} lies on device {device}: give {what}.cpu().")
-    if hasattr(data, "detach"):
+    if device is not None and hasattr(data, "detach"):  # a tensor: open files have that method too
         data = data.detach()
     try:
         array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
