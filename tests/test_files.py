@@ -304,12 +304,23 @@ def test_a_header_longer_than_a_block(tmp_path: Path) -> None:
 def test_one_file_by_two_names_would_count_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     csv.write_csv(TABLE[:5], "a.csv")
-    with pytest.raises(InputError, match=r"'a.csv' and '.*.a.csv' are one file, whose rows would count twice"):
+    with pytest.raises(InputError, match=r"'a.csv' is named twice \(again as '.*.a.csv'\), so that its rows"):
         open_source(["a.csv", tmp_path / "a.csv"], "y")
     (tmp_path / "latest.csv").symlink_to("a.csv")
-    with pytest.raises(InputError, match=r"'.*a.csv' and '.*latest.csv' are one file"):
+    with pytest.raises(InputError, match=r"'.*a.csv' is named twice \(again as '.*latest.csv'\)"):
         open_source(tmp_path, "y")
     assert len(gathered(open_source("latest.csv", "y"))[0]) == 5
+
+
+def test_a_table_and_its_compressed_copy_would_count_twice(tmp_path: Path) -> None:
+    """But for a list, whoever names both means both."""
+    paths = [write(tmp_path / "a.csv", "x,y\n1,2\n"), tmp_path / "a.csv.gz"]
+    paths[1].write_bytes(gzip.compress(b"x,y\n3,4\n"))
+    for path in (tmp_path, tmp_path / "a.csv*"):
+        with pytest.raises(InputError, match=r"'.*a.csv' and '.*a.csv.gz' seem to be one table, compressed and not"):
+            open_source(path, "y")
+    assert gathered(open_source(paths, "y"))[0].tolist() == [[1], [3]]
+    assert gathered(open_source(tmp_path / "*.csv", "y"))[0].tolist() == [[1]]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")

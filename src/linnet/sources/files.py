@@ -43,7 +43,10 @@ def file_table(path: StrPath | Sequence[StrPath]) -> Table:
     for each in paths:
         if not isinstance(each, str | os.PathLike):
             raise InputError(f"Among several paths each must be one, but {each!r} is none.")
-    files = [file for each in paths for file in table_files(each)]
+    found = [table_files(each) for each in paths]
+    for files in found:
+        _refuse_compressed_twice(files)
+    files = [file for files in found for file in files]
     _refuse_twice(files)
     kinds = {_reader(file): file for file in files}
     if len(kinds) > 1:
@@ -61,15 +64,22 @@ def _refuse_twice(files: list[str]) -> None:
     known: dict[Path, str] = {}
     for file in files:
         same = Path(file).resolve()
-        other = known.get(same)
-        if other == file:
-            raise InputError(f"{file!r} is named twice, so that its rows would count twice: name it once.")
-        if other is not None:
-            raise InputError(
-                f"{other!r} and {file!r} are one file, whose rows would count twice: name it once, or where one of "
-                "them is a link in a folder, name the files to read by a glob or a list."
-            )
+        if (other := known.get(same)) is not None:
+            again = "" if other == file else f" (again as {file!r})"
+            raise InputError(f"{other!r} is named twice{again}, so that its rows would count twice: name it once.")
         known[same] = file
+
+
+def _refuse_compressed_twice(files: list[str]) -> None:
+    """Refuse a folder or a glob with a table and its compressed copy; a list may name files of such names."""
+    known: dict[str, str] = {}
+    for file in files:
+        other = known.setdefault(file.removesuffix(".gz").removesuffix(".zst"), file)
+        if other != file:
+            raise InputError(
+                f"{other!r} and {file!r} seem to be one table, compressed and not, whose rows would count twice: move "
+                "one of them away, or name the files to read by a glob or a list."
+            )
 
 
 def table_files(given: str | os.PathLike[str]) -> list[str]:
