@@ -486,6 +486,19 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
 }
 
 
+def test_text_that_is_not_utf8_is_told_by_column_and_row() -> None:
+    """Arrow does not look: other writers leave Latin-1 in columns that they call UTF-8."""
+    buffers = pa.array([b"rot", None, b"gr\xfcn"]).buffers()
+    texts = pa.Array.from_buffers(pa.string(), 3, buffers)
+    listed = pa.DictionaryArray.from_arrays(pa.array([0, None, 1], pa.int8()), texts.drop_null())
+    design = open_source(pa.table({"k": ["rot", "blau"], "y": [1.0, 2.0]}), "y").design
+    for column in (texts, listed):
+        table = pa.table({"k": column, "y": [1.0, 2.0, 3.0]})
+        for use in (lambda t=table: open_source(t, "y"), lambda t=table: predicted(t, design)):
+            with pytest.raises(InputError, match=r"'k' holds b'gr\\xfcn' in row 3, which is not UTF-8 text"):
+                use()
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_in_one_sentence(case: str) -> None:
     data, options, message = REFUSED[case]

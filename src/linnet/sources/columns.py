@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Float64s, Floats
+from linnet.block import Float64s, Floats, InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,6 +138,26 @@ def as_texts(column: Any) -> Any:
     if is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.cast(pa.string())
+
+
+@contextmanager
+def decoding(column: Column, name: str, place: Callable[[int], str]) -> Iterator[None]:
+    """Say where a text is not UTF-8, which some writers of Parquet and Arrow leave unchecked.
+
+    Raises:
+        InputError: instead of Python's error, with the column's name and the row, which `place` spells.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        row = pc.index(as_texts(column).cast(pa.binary()), pa.scalar(error.object, pa.binary())).as_py()
+        raise InputError(
+            f"Column {name!r} holds {error.object!r} in {place(row)}, which is not UTF-8 text: write the table again "
+            "in that encoding, or fit without that column (features=…)."
+        ) from error
 
 
 def distinct(column: Any) -> list[str]:

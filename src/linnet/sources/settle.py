@@ -11,7 +11,7 @@ import numpy as np
 
 from linnet.block import InputError
 from linnet.design import Design, Feature, Missing
-from linnet.sources.columns import distinct, kind_of, why_refused
+from linnet.sources.columns import decoding, distinct, kind_of, why_refused
 from linnet.sources.tables import Table, TableSource, listed, rows_per_block, with_fill
 
 MOST_LEVELS = 1000  # a category with more is an identifier, and each level would cost a column
@@ -212,7 +212,9 @@ def _levels(table: Table, columns: list[str]) -> dict[str, tuple[str, ...]]:
         found |= {column: set() for column in unread}
         for piece in table.pieces(dict.fromkeys(unread, "text"), rows_per_block(len(unread))):
             for column in unread:
-                found[column].update(distinct(piece.columns.column(column)))
+                texts = piece.columns.column(column)
+                with decoding(texts, column, piece.place):
+                    found[column].update(distinct(texts))
                 _refuse_many_levels(table, column, found[column])
     return {column: _in_order(levels, table.declared_levels(column)) for column, levels in found.items()}
 

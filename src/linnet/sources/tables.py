@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from linnet.block import Block, Float64s, Floats, InputError, check_weight
 from linnet.design import Design, Feature
-from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, write_indicators, write_numbers
+from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, decoding, write_indicators, write_numbers
 from linnet.sources.source import NewRows, Source
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ class Encoder:
         column = piece.columns.column(feature.column)
         if feature.levels is None:
             return write_numbers(column, out[:, 0])
-        found = codes(column, feature.levels)
+        with decoding(column, feature.column, piece.place):
+            found = codes(column, feature.levels)
         if found.size and found.min() == UNKNOWN:
             _refuse_level(feature, piece, int(np.argmax(found == UNKNOWN)))
         return write_indicators(found, out)
