@@ -301,6 +301,20 @@ def test_a_header_longer_than_a_block(tmp_path: Path) -> None:
     assert gathered(open_source(path, "y", features=names))[0].tolist() == [[1, 2], [4, 5]]
 
 
+@pytest.mark.parametrize("opener", [ipc.new_file, ipc.new_stream])
+def test_arrow_files_whose_buffers_are_damaged(tmp_path: Path, opener: Any) -> None:
+    """Arrow takes a file's word for where its texts lie: it ended in another error, or in a crash."""
+    places = [0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1, 0, 1, 1, 1]
+    kinds = pa.DictionaryArray.from_arrays(pa.array(places, pa.int8()), ["u", "v"])
+    table = pa.table({"k": kinds, "y": [float(k) for k in range(16)]})
+    arrow_file(table, tmp_path / "t.arrow", opener)
+    content = (tmp_path / "t.arrow").read_bytes()
+    assert content.count(bytes(places)) == 1
+    write(tmp_path / "t.arrow", content.replace(bytes(places), bytes([*places[:-1], 77])))
+    with pytest.raises(InputError, match=r"'.*t.arrow' cannot be read \(.*out of bounds.*\): it may be .* damaged"):
+        open_source(tmp_path / "t.arrow", "y")
+
+
 def test_one_file_by_two_names_would_count_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     csv.write_csv(TABLE[:5], "a.csv")

@@ -293,7 +293,9 @@ class ArrowTable(FileTable):
             count = getattr(opened, "num_record_batches", None)
             batches = opened if count is None else map(opened.get_batch, range(count))
             for batch in batches:
-                yield pa.Table.from_batches([batch.select(list(kinds))])
+                chosen = batch.select(list(kinds))
+                chosen.validate(full=True)  # Arrow takes the file's word for where its buffers end
+                yield pa.Table.from_batches([chosen])
 
 
 @contextmanager
