@@ -40,6 +40,21 @@ def test_borders_lie_at_one_and_five_rows_beyond_for_each_weight() -> None:
     assert "on either side of the median" in rows_beyond(8, None, 0.5, 1)[1][0]
 
 
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (3, "about 0.3 of a row lies"),
+        (10, "only about one row lies"),
+        (17, "only about 1.7 rows lie"),
+        (20, "only about 2 rows lie"),
+        (124, "only about 12 rows lie"),
+    ],
+)
+def test_the_rows_beyond_are_said_in_a_sentence(n: int, said: str) -> None:
+    (note,) = rows_beyond(n, None, 0.1, 5)[1]
+    assert note.startswith(f"{said} below the 0.1 quantile, for 5 weights: ")
+
+
 def test_weights_count_as_so_many_equal_ones() -> None:
     """Twice the weight in a tenth of the rows, and rows that hardly weigh anything; their overall size is nothing."""
     w = np.where(np.arange(2000) < 100, 1.0, 1e-9)

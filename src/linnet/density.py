@@ -51,12 +51,19 @@ def rows_beyond(n: int, w: Float64s | None, q: float, weights: int) -> tuple[boo
         return True, ()
     side = "on either side of the median" if q == 0.5 else f"{'below' if q < 0.5 else 'above'} the {q:g} quantile"
     fitted = f"{weights:,} weights" if weights > 1 else "one weight"
-    count = f"only about {about(beyond, 2)} rows lie" if beyond >= 2 else f"about {beyond:.1g} of a row lies"
-    few = f"{count} {side}, for {fitted}"
+    few = f"{_rows(beyond)} {side}, for {fitted}"
     remedy = "add rows or drop features" if q == 0.5 else "add rows, drop features, or take one nearer to the middle"
     if beyond < NONE * weights:
         return False, (f"{few}: too few to tell standard errors from; {remedy}",)
     return True, (f"{few}: standard errors are rough, and may be too small; {remedy}",)
+
+
+def _rows(count: float) -> str:
+    """How few rows lie somewhere, of which a part is said only where it is less than one."""
+    said = about(count, 2) if count >= 1 else f"{count:.1g}"
+    if said == "1":
+        return "only about one row lies"
+    return f"only about {said} rows lie" if count >= 1 else f"about {said} of a row lies"
 
 
 def half_width(
