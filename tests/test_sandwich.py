@@ -360,6 +360,16 @@ def test_a_file_larger_than_the_sample_has_the_errors_of_all_its_rows(
     assert [file.bias_std_error, *file.std_errors] == pytest.approx([array.bias_std_error, *array.std_errors], rel=0.1)
 
 
+def test_the_order_of_rows_does_not_decide_whether_there_are_errors() -> None:
+    """Half of the weight, and of the rows, lies within delta, which sums in another order round to a little less."""
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((14, 1)), np.tile([0.9, 0.3, 0.1, 0.3, 0.4, 0.9, 0.4], 2)
+    y = np.repeat([0.2, 9.0], 7) * np.tile([-1.0, 1.0], 7)
+    orders = [rng.permutation(14) for _ in range(200)]
+    every = [assessed(X[i], y[i], [0.0, 0.0], Huber(1.0), "iid", weight=w[i]).uncertainty for i in orders]
+    assert all(every)
+
+
 def test_vertex_of_few_rows() -> None:
     """Interpolated rows are in the kernel; it is widened when it holds few others, and that is said."""
     data = sm.datasets.longley.load_pandas()

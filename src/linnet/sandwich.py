@@ -211,10 +211,12 @@ def _huber_errors(
     solution = fitted.solution
     n, df = solution.equations.n, solution.df_residual
     inner, squares = float(sums[0]), float(sums[1]) * n / df
-    if inner * n < min(FEW * (solution.rank + 1), n / 2):  # about as many lie there because weights put them there
+    within = inner * n * (1.0 + 1e-9)  # half of the rows are half of them in whatever order they are summed
+    if within < min(FEW * (solution.rank + 1), n / 2):  # about as many lie there because weights put them there
         delta = ldexp(loss.delta, solution.target_power)
+        lie = "residual lies" if round(within) == 1 else "residuals lie"
         note = (
-            f"only {inner * n:,.0f} residuals lie within delta = {about(delta, 3)} of 0, too few to tell standard "
+            f"only {within:,.0f} {lie} within delta = {about(delta, 3)} of 0, too few to tell standard "
             'errors from them: take a larger delta, or errors="bootstrap"'
         )
         return None, [note]
