@@ -168,7 +168,9 @@ def test_no_other_weights_are_better(seed: int) -> None:
     assert step.bias is not None
     assert step.gap is not None
     assert step.gap <= 1e-10
-    assert step.status is None
+    residuals = np.abs(y - X @ step.weights - step.bias)[slice(None) if weight is None else weight > 0]
+    free = l2 > 0 and intercept and (residuals > delta).all()  # the bias, as that of a median of evenly many
+    assert step.status is (Status.NOT_UNIQUE if free else None)
     assert objective.of(source, step.weights, step.bias) == pytest.approx(value(step), rel=1e-9)
     if seed % 4 == 3:
         return  # scipy takes long, and finds less
@@ -197,6 +199,28 @@ def test_a_small_delta_is_the_median() -> None:
     assert line(solve(*data("engel"), Huber(1e-5))) == pytest.approx([81.482247, 0.560181], abs=1e-5)
     known = [-39.689855, 0.831884, 0.573913, -0.060870]
     assert line(solve(*data("stackloss"), Huber(1e-6))) == pytest.approx(known, abs=1e-5)
+
+
+@pytest.mark.parametrize("block_rows", [1 << 16, 700])
+@pytest.mark.usefixtures("streamed")
+def test_weights_that_others_equal_are_not_called_the_optimum(block_rows: int) -> None:
+    """Half of a group's targets lie a hundred below 0 and half above: nothing tells its weight within that."""
+    rng = np.random.default_rng(3)
+    group, z = np.arange(6000) % 2, rng.standard_normal(6000)
+    y = np.where(group, 100.0 * np.sign(np.arange(6000) % 4 - 2.0), z)
+    X = np.c_[group, z]
+    objective = Objective(Huber(1.0))
+    step = solve(X, y, Huber(1.0), block_rows=block_rows)
+    assert step.weights is not None
+    assert step.gap is not None
+    assert step.status is Status.NOT_UNIQUE
+    assert step.gap < 1e-12
+    source = ArraySource(X, y)
+    for other in (-50.0, 0.0, 50.0):
+        there = objective.of(source, np.array([other, step.weights[1]]), float(step.bias or 0.0))
+        assert there == pytest.approx(step.objective, rel=1e-12)
+    for loss, l2 in ((Huber(101.0), 0.0), (Huber(1.0), 1e-3)):
+        assert solve(X, y, loss, block_rows=block_rows, l2=l2).status is None
 
 
 @each_loss

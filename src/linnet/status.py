@@ -25,8 +25,8 @@ class Status(Enum):
     )
 
     NOT_UNIQUE = (
-        "solved, but not uniquely: other weights fit these rows exactly as well, and these are one corner of them. "
-        "Standard errors do not tell that ambiguity; a little l2 settles it"
+        "solved, but not uniquely: other weights fit these rows exactly as well as these. "
+        "Standard errors do not tell that ambiguity; a little l2 settles the weights, if not always the intercept"
     )
     UNFINISHED = (
         "not solved to the end: what more could be gained is small, but above the tolerance; the gap below is its "

@@ -333,6 +333,9 @@ class Descent:
             relative = 0.0  # every residual is 0 but for rounding
         settled = Huber(ldexp(delta, frame.power)) if self.loss.k is not None else self.loss
         equations = solution.equations
+        status = None if relative <= CERTAIN and self.agreed else Status.UNFINISHED
+        if status is None and piece.step.level and not solution.dependencies:
+            status = Status.NOT_UNIQUE
         return Step(
             epoch=self.epoch,
             step=self.passes,
@@ -342,7 +345,7 @@ class Descent:
             objective=ldexp(value, 2 * frame.power),
             solution=solution,
             moments=self.first.exact.moments,
-            status=None if relative <= CERTAIN and self.agreed else Status.UNFINISHED,
+            status=status,
             settings=settings_of(self.loss, settled, self.passes),
             history=tuple(self.history),
             survey=self.first.survey(self.objective),

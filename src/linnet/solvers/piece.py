@@ -82,7 +82,7 @@ class Piece:
         level = values <= SINGULAR
         if (np.abs(along[level]) <= LEVEL * max(self.slopes, abs(delta))).all():
             inverse = np.divide(1.0, values, out=np.zeros_like(values), where=~level)
-            return Step(vectors @ (inverse * along), g, A)
+            return Step(vectors @ (inverse * along), g, A, level=bool(level.any()))
         return Step(vectors @ (along / (np.maximum(values, 0.0) + DAMPING)), g, A, damped=True)
 
     def gap(self, reach: float | None = None) -> float:
@@ -141,12 +141,14 @@ class Step:
         gradient: (p,), minus the objective's.
         hessian: (p, p), its second derivatives.
         damped: whether the equation has no solution and this one only leads downwards.
+        level: whether the equation has other solutions, which cost the same as long as no row changes sides.
     """
 
     by: Float64s
     gradient: Float64s
     hessian: Float64s
     damped: bool = False
+    level: bool = False
 
     @property
     def decrement(self) -> float:
