@@ -279,6 +279,8 @@ def test_what_a_dependency_leaves_alone_stays_identified(weighted: bool, rng: np
     solution = solve(np.column_stack([X, 3 * X[:, 0]]), X[:, 0], w, True, 0.0)
     assert solution.identified.tolist() == [False, True, True, False]
     assert solution.bias_identified  # the dependency has no constant
+    through_0 = solve(np.column_stack([X, 3 * X[:, 0]]), X[:, 0], w, False, 0.0)
+    assert through_0.bias_identified  # it is 0
     constant = solve(np.column_stack([X, np.full(N, 5.0)]), X[:, 0], w, True, 0.0)
     assert constant.identified.tolist() == [True, True, True, False]
     assert constant.weights[3] == 0.0

@@ -228,7 +228,7 @@ def _by_double_double(equations: NormalEquations, ridge: Float64s) -> Solution:
         residual,
         identified,
         dependencies,
-        rank == d or (equations.intercept and not confounded),
+        not equations.intercept or not confounded,
     )
 
 
