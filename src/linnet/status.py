@@ -29,8 +29,8 @@ class Status(Enum):
         "Standard errors do not tell that ambiguity; a little l2 settles the weights, if not always the intercept"
     )
     UNFINISHED = (
-        "not solved to the end: what more could be gained is small, but above the tolerance; the gap below is its "
-        "upper bound. Rescale columns of wild sizes, or drop ones that are nearly reproduced by others"
+        "not solved to the end: the gap, which bounds what more could be gained, is above the tolerance. "
+        "Rescale columns of wild sizes, or drop ones that are nearly reproduced by others"
     )
 
     CONVERGED = "learned: each weight is within 5 % of a classical standard error of its exact value"
