@@ -146,6 +146,20 @@ def test_other_weights_that_fit_as_well_are_reported(name: str) -> None:
         assert "not uniquely" in str(fit).replace("\n", " ")
 
 
+@pytest.mark.parametrize("loss", [linnet.Absolute(), linnet.Huber(0.5)])
+def test_ambiguity_is_told_beside_columns_that_depend_on_each_other(loss: linnet.Loss) -> None:
+    """Anything between the middle two of four numbers is a median, whatever else cannot be told."""
+    x, y = np.array([[0.0], [0.0], [0.0], [0.0], [1.0]]), np.array([0.0, 1.0, 3.0, 7.0, 5.0])
+    twice = linnet.fit(np.c_[x, 2 * x], y, loss=loss)
+    assert twice.status is Status.RANK_DEFICIENT
+    assert "other predictions fit these rows exactly as well" in twice.notes[-1]
+    alone = linnet.fit(x, y, loss=loss)
+    assert alone.status is Status.NOT_UNIQUE
+    assert not any("exactly as well" in note for note in alone.notes)
+    y[1:3] = 2.0
+    assert not any("exactly as well" in note for note in linnet.fit(np.c_[x, 2 * x], y, loss=loss).notes)
+
+
 def test_integer_ties_against_highs_moving_along_the_face() -> None:
     found = set()
     for seed in range(40):

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import statsmodels.api as sm
 from numpy.typing import NDArray
+from scipy.optimize import linprog
 from sklearn.linear_model import HuberRegressor
 
 import linnet.solvers.descent
@@ -23,6 +24,7 @@ from linnet.losses import Absolute, Huber, Squared
 from linnet.objective import Objective
 from linnet.solvers.exact import Exact
 from linnet.solvers.newton import Newton
+from linnet.solvers.piece import only
 from linnet.solvers.solver import Step
 from linnet.sources import open_source
 from linnet.sources.arrays import ArraySource
@@ -221,6 +223,36 @@ def test_weights_that_others_equal_are_not_called_the_optimum(block_rows: int) -
         assert there == pytest.approx(step.objective, rel=1e-12)
     for loss, l2 in ((Huber(101.0), 0.0), (Huber(1.0), 1e-3)):
         assert solve(X, y, loss, block_rows=block_rows, l2=l2).status is None
+
+
+def test_rows_on_a_bend_decide_with_highs_whether_other_weights_fit_as_well() -> None:
+    """A way is level if it moves no row between the bends, and none of those on a bend inwards."""
+    met = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X, y = rng.integers(0, 2, (9, 2)).astype(float), rng.integers(-8, 9, 9).astype(float)
+        if np.linalg.matrix_rank(D := np.c_[np.ones(9), X]) < 3:
+            continue
+        step = solve(X, y, Huber(1.0))
+        r = y - D @ line(step)
+        inner, on = np.abs(r) < 1 - 1e-8, np.abs(np.abs(r) - 1) <= 1e-8
+        held = {"A_eq": D[inner], "b_eq": np.zeros(inner.sum())} if inner.any() else {}
+        held |= {"A_ub": np.sign(r[on])[:, None] * D[on], "b_ub": np.zeros(on.sum())} if on.any() else {}
+        ends = [linprog(way, bounds=[(-1, 1)] * 3, **held).fun for way in np.r_[np.eye(3), -np.eye(3)]]
+        assert (step.status is Status.NOT_UNIQUE) == (min(ends) < -1e-6), seed
+        met.add((bool(on.any()), step.status))
+    assert len(met) == 4
+
+
+def test_a_row_on_each_bend_holds_the_plane_between_them() -> None:
+    """Each leads inwards where the other leads out; were one of them farther off, the way there would be level."""
+    assert only(np.zeros((1, 1)), np.array([[1.0, -3.0]]))
+    assert not only(np.zeros((1, 1)), np.array([[1.0, 3.0]]))
+    assert not only(np.zeros((2, 2)), np.array([[1.0, -1.0], [1.0, -1.0]]))
+    assert not only(np.diag([0.0, 1.0]), np.array([[1e-17, 1.0], [1.0, -1.0]]))
+    assert only(np.eye(2), np.empty((2, 0)))
+    for far, status in ((2.0, None), (2.5, Status.NOT_UNIQUE)):
+        assert solve(np.ones((2, 1)), np.array([0.0, far]), Huber(1.0), intercept=False).status is status
 
 
 @each_loss

@@ -67,3 +67,15 @@ class Status(Enum):
     def converged(self) -> bool:
         """Whether the weights minimise the objective as well as was asked."""
         return self not in (Status.IMPRECISE, Status.UNFINISHED, Status.STOPPED, Status.DIVERGED, Status.INTERRUPTED)
+
+
+def not_unique(dependent: bool) -> tuple[Status | None, tuple[str, ...]]:
+    """The status of an optimum that is not the only one; where columns depend on each other, which comes first, a note.
+
+    Args:
+        dependent: whether they do.
+    """
+    if not dependent:
+        return Status.NOT_UNIQUE, ()
+    said = "other predictions fit these rows exactly as well as these, and standard errors do not tell that ambiguity"
+    return None, (said,)

@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from linnet.block import Block, Float64s, InputError
-from linnet.huber_kernels import COST, INNER, OUT, SQUARES
+from linnet.huber_kernels import COST, INNER, LARGEST, OUT, SQUARES
 from linnet.losses import Huber
 from linnet.moments import PARALLEL, WIDE, in_chunks
 from linnet.objective import Objective
 from linnet.solution import ldexp
 from linnet.solvers.frame import Coordinates, FirstPass, Frame
-from linnet.solvers.piece import Piece, piece_of, slopes_along
+from linnet.solvers.piece import BEND, Piece, held_by, only, piece_of, slopes_along
 from linnet.solvers.robust_scale import Concomitant, Mad, RobustScale
 from linnet.solvers.solver import Step
 from linnet.sources.source import Source
-from linnet.status import Status
+from linnet.status import Status, not_unique
 from linnet.threads import one_thread_blas
 
 T = TypeVar("T")
@@ -311,6 +311,14 @@ class Descent:
             yield Step(epoch=self.epoch, step=count, rows=rows)
         return results
 
+    def _only(self, piece: Piece, plane: Float64s, delta: float) -> Generator[Step, None, bool]:
+        """Whether no other weights reach the minimum; by one more pass where that depends on rows on a bend."""
+        if not piece.step.level and piece.sums[LARGEST] < piece.delta * (1.0 - 100 * BEND):
+            return True
+        parts = yield from self._over(lambda part: held_by(part, self.coordinates, plane, delta))
+        inner = np.sum([part[0] for part in parts], axis=0) / self.total
+        return only(inner + self.penalty, np.hstack([part[1] for part in parts]))
+
     def _last(self, piece: Piece) -> Generator[Step, None, Step]:
         """The last Step, with its certificate."""
         gap = piece.gap()
@@ -333,9 +341,12 @@ class Descent:
             relative = 0.0  # every residual is 0 but for rounding
         settled = Huber(ldexp(delta, frame.power)) if self.loss.k is not None else self.loss
         equations = solution.equations
-        status = None if relative <= CERTAIN and self.agreed else Status.UNFINISHED
-        if status is None and piece.step.level and not solution.dependencies:
-            status = Status.NOT_UNIQUE
+        status: Status | None = None
+        notes: tuple[str, ...] = ()
+        if relative > CERTAIN or not self.agreed:
+            status = Status.UNFINISHED
+        elif not (yield from self._only(piece, plane, delta)):
+            status, notes = not_unique(bool(solution.dependencies))
         return Step(
             epoch=self.epoch,
             step=self.passes,
@@ -352,6 +363,7 @@ class Descent:
             squares=ldexp(float(piece.sums[SQUARES]), 2 * frame.power),
             settled=settled if self.loss.k is not None else None,
             gap=relative,
+            notes=notes,
         )
 
 

@@ -20,7 +20,7 @@ from linnet.solvers.frame import PASSES, FirstPass, Frame, Sample, first_pass, s
 from linnet.solvers.globs import Optimum, Plane, Seen, guess, optimum
 from linnet.solvers.solver import Solver, Step, check_given
 from linnet.sources.source import Source
-from linnet.status import Status
+from linnet.status import Status, not_unique
 from linnet.threads import one_thread_blas
 
 ROUNDING = 2.0**-50
@@ -170,11 +170,12 @@ def _last(
     weights, bias = frame.weights(found.weights)
     value = factor * ldexp(found.value / survey.total, frame.power)
     gap = max((found.gap + found.rounding) / found.value, ROUNDING) if found.value > 0 else 0.0
-    status = None
+    status: Status | None = None
+    notes: tuple[str, ...] = ()
     if found.gap > max(CERTAIN * found.value, found.rounding):  # no weights in float64 are certain beyond rounding
         status = Status.UNFINISHED
-    elif not found.unique and not first.solution.dependencies:
-        status = Status.NOT_UNIQUE
+    elif not found.unique:
+        status, notes = not_unique(bool(first.solution.dependencies))
     return Step(
         epoch=epoch,
         step=found.iterations,
@@ -189,4 +190,5 @@ def _last(
         survey=survey,
         squares=ldexp(squares / survey.total, 2 * frame.power),
         gap=gap,
+        notes=notes,
     )

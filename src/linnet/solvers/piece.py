@@ -21,6 +21,8 @@ LEVEL = 1e-13
 """and the slope in it, relative to the slopes of the rows, below which it is."""
 DAMPING = 1e-6
 """What is added to the second derivatives where the slope is not 0 in such a direction."""
+BEND = 1e-9
+"""Share of delta within which of it a residual lies on the bend."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,3 +238,37 @@ def slopes_along(part: Block, coordinates: Coordinates, piece: Piece, lengths: F
     pull = w * ahead
     slopes = np.array([-(pull @ np.clip(r - t * ahead, -piece.delta, piece.delta)) for t in lengths])
     return slopes, float(np.abs(r - ahead)[inside].max(initial=0.0))
+
+
+def held_by(part: Block, coordinates: Coordinates, plane: Float64s, delta: float) -> tuple[Float64s, Float64s]:
+    """What of some rows keeps a minimum in its place.
+
+    Returns:
+        Σ w·zzᵀ over rows between the bends, (p, p), not divided by Σ w; and sign(r)·z of those on a bend, (p, k).
+    """
+    Z, y, w = coordinates.rows(part)
+    r = y - plane @ Z
+    off, near = np.abs(r) - delta, BEND * delta + 2.0**-46 * (1.0 + float(np.linalg.norm(plane)))
+    inner, on = (off < -near) & (w > 0), (np.abs(off) <= near) & (w > 0)
+    held = Z[:, inner]
+    return (held * w[inner]) @ held.T, Z[:, on] * np.sign(r[on])
+
+
+def only(A: Float64s, bent: Float64s) -> bool:
+    """Whether a minimum is the only one: each way that is level leads a row from its bend inwards, where it costs.
+
+    Args:
+        A: (p, p), second derivatives there but for rows on a bend, where those of all rows have 1.
+        bent: (p, k), sign(r)·z of these.
+    """
+    from scipy.optimize import nnls
+
+    values, vectors = eigh(A, check_finite=False)
+    ways = vectors[:, values <= SINGULAR].T @ bent
+    small = BEND * np.linalg.norm(bent)
+    ways[np.abs(ways) <= small] = 0.0
+    if not ways.size or np.linalg.matrix_rank(ways, tol=small) < len(ways):
+        return bool((values > SINGULAR).all())
+    # each way does if positive multiples of these rows add up to 0 (Stiemke's lemma)
+    _, left = nnls(ways, -ways.sum(axis=1))
+    return bool(left <= small)
