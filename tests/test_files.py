@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -624,6 +625,25 @@ def test_files_must_agree_in_types(tmp_path: Path) -> None:
     pq.write_table(TABLE.set_column(0, "x", TABLE["kind"]), tmp_path / "b.parquet")
     with pytest.raises(InputError, match=r"Column 'x' is of type string in '.*b.parquet' but double in"):
         open_source(tmp_path, "y")
+
+
+@pytest.mark.parametrize("indexed", [(1,), (0, 2)])
+@pytest.mark.parametrize("ending", ["parquet", "feather"])
+def test_the_index_of_parts_that_were_filtered_is_no_column(
+    tmp_path: Path, indexed: tuple[int, ...], ending: str
+) -> None:
+    whole = pd.DataFrame({"x": [1.0, 2.0, 4.0, 3.0, 7.0, 5.0], "y": [0.0, 2.0, 1.0, 3.0, 2.0, 5.0]})
+    for k in range(3):
+        part = whole[2 * k : 2 * k + 2]
+        table = pa.Table.from_pandas(part.set_index(pd.Index([7, 7])) if k in indexed else part.reset_index(drop=True))
+        assert ("__index_level_0__" in table.column_names) == (k in indexed)
+        write = pq.write_table if ending == "parquet" else pa.feather.write_feather
+        write(table, tmp_path / f"{k}.{ending}")
+    fit = linnet.fit(tmp_path, "y")
+    assert fit.names == ("x",)
+    assert fit.weights == pytest.approx(linnet.fit(whole, "y").weights, rel=1e-14)
+    predicted = [block.X.shape for block in prediction_blocks(tmp_path, fit.design)]
+    assert predicted == [(2, 1)] * 3
 
 
 def test_a_folder_of_two_kinds_might_hold_rows_twice(tmp_path: Path) -> None:

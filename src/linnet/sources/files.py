@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from linnet.block import InputError
 from linnet.sources.columns import Kind, common_type
+from linnet.sources.settle import PANDAS_INDEX
 from linnet.sources.tables import Piece, Table, listed
 
 if TYPE_CHECKING:
@@ -237,6 +238,9 @@ class FileTable(Table):
             self.names = names
             self._types = dict(schema)
             return
+        # pandas stores the index of a part that was filtered or sorted, and of others none
+        odd = {name for name in set(names) ^ set(self.names) if PANDAS_INDEX.fullmatch(name)}
+        names, self.names = (tuple(name for name in each if name not in odd) for each in (names, self.names))
         if sorted(names) != sorted(self.names):
             if other := sorted(set(names) ^ set(self.names)):
                 differ = f"{'is' if len(other) == 1 else 'are'} not in both"
@@ -247,7 +251,7 @@ class FileTable(Table):
                 f"{file!r} does not have the same columns as {self.files[0]!r}: {listed(other)} {differ}. Files read "
                 "together must agree in their columns."
             )
-        for name, column_type in schema:
+        for name, column_type in (each for each in schema if each[0] not in odd):
             common = common_type(self._types[name], column_type)
             if common is None:
                 raise InputError(
