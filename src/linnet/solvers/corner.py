@@ -14,6 +14,8 @@ ROUNDING = 2.0**-46
 """Residual, relative to what it is the difference of, that is rounding: such a row lies on the plane."""
 STRICT = 1e-8
 """How far inside its bounds, relative to its weight, a multiplier of a unique optimum lies."""
+OPEN = 1e-9
+"""Share of the largest number of rows that hold the plane, below which they leave a direction open."""
 SHARE = 1e-11
 """Relative gap from which a corner is taken to be the wrong one."""
 NEAR = 1e-12, 1e-16, 1e-22, 1e-28
@@ -36,6 +38,7 @@ class Corner:
             any others only change by it what both of them cost.
         unique: whether no other weights reach it.
         iterations: of the path, and exchanges of rows after it.
+        span: (2, p), steps to both ends of the optimal face where that is an edge; None if it is more, or not known.
     """
 
     weights: Float64s
@@ -46,6 +49,7 @@ class Corner:
     rounding: float
     unique: bool
     iterations: int
+    span: Float64s | None = None
 
     def certain(self, problem: Problem) -> bool:
         """Whether the gap is nothing beside what the loss would be, were the farthest rows not farther than most."""
@@ -70,7 +74,7 @@ def solve(problem: Problem, start: Float64s) -> Corner:
     assert best is not None
     if problem.penalty is None and not best.certain(problem):
         best = _about(problem, best)
-    return best
+    return best if best.unique else replace(best, span=_span(problem, best))
 
 
 def _about(problem: Problem, near: Corner) -> Corner:
@@ -123,8 +127,7 @@ def _basis(problem: Problem, central: Central, on: NDArray[np.intp]) -> tuple[ND
     beta, r = central.weights, central.r.copy()
     while basis.size < p:  # the optimum is not unique: along its face to the nearest row, until no way is left
         free = np.linalg.qr(Z[:, basis], mode="complete")[0][:, basis.size] if basis.size else np.eye(p)[0]
-        along = free @ Z
-        along[np.abs(along) <= np.maximum(1e-9 * np.abs(along).max(), 1e-12 * np.abs(Z).max(axis=0))] = 0.0
+        along = _along(Z, free)
         along[basis] = 0.0
         way = np.divide(r, along, out=np.full_like(r, np.inf), where=along != 0)
         nearest = int(np.argmin(np.abs(way)))
@@ -134,6 +137,13 @@ def _basis(problem: Problem, central: Central, on: NDArray[np.intp]) -> tuple[ND
         r -= way[nearest] * along
         basis = np.append(basis, nearest)
     return basis, beta
+
+
+def _along(Z: Float64s, direction: Float64s) -> Float64s:
+    """By how much residuals fall along a direction, (n,); 0 where that is rounding."""
+    along = direction @ Z
+    along[np.abs(along) <= np.maximum(1e-9 * np.abs(along).max(), 1e-12 * np.abs(Z).max(axis=0))] = 0.0
+    return np.asarray(along)
 
 
 def _independent(Z: Float64s, rows: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -182,8 +192,14 @@ def _judged(problem: Problem, central: Central, beta: Float64s, basis: NDArray[n
     gap += problem.left(_pull(problem, central.weights) - Z @ (q * w - central.below), beta, value)
     if not outside.any():
         gap = min(gap, problem.left(pull - Z @ a, beta, value))
-    strict = on[np.minimum(q * w[on] - a[on], a[on] + (1.0 - q) * w[on]) > STRICT * w[on]]
-    return Corner(beta, r, a, value, gap, rounding, _settled(problem, strict), iterations)
+    settled = _settled(problem, np.flatnonzero(_strict(problem, r, a)))
+    return Corner(beta, r, a, value, gap, rounding, settled, iterations)
+
+
+def _strict(problem: Problem, r: Float64s, a: Float64s) -> NDArray[np.bool_]:
+    """The rows that lie on the plane at every optimum: their multipliers are strictly inside the bounds, (n,)."""
+    w, q = problem.w, problem.q
+    return np.asarray((r == 0) & (np.minimum(q * w - a, a + (1.0 - q) * w) > STRICT * w))
 
 
 def _sizes(problem: Problem, beta: Float64s) -> Float64s:
@@ -205,11 +221,32 @@ def _pull(problem: Problem, beta: Float64s) -> Float64s:
 
 def _settled(problem: Problem, rows: NDArray[np.intp]) -> bool:
     """Whether the rows that hold the plane, with the penalty, leave no direction open."""
+    held, size = _held(problem, rows)
+    return size > 0 and int(np.linalg.matrix_rank(held, tol=OPEN * size)) == problem.Z.shape[0]
+
+
+def _held(problem: Problem, rows: NDArray[np.intp]) -> tuple[Float64s, float]:
+    """What these rows and the penalty hold, by columns (p, k), and its largest number."""
     held = problem.Z[:, rows]
     if problem.penalty is not None:
         held = np.hstack([held, problem.penalty / max(float(np.abs(problem.penalty).max()), 1e-300)])
-    size = float(np.abs(held).max(initial=0.0))
-    return size > 0 and int(np.linalg.matrix_rank(held, tol=1e-9 * size)) == problem.Z.shape[0]
+    return held, float(np.abs(held).max(initial=0.0))
+
+
+def _span(problem: Problem, at: Corner) -> Float64s | None:
+    """How far the weights can move at the same cost where one direction is open: until a row leaves its side."""
+    Z, strict = problem.Z, _strict(problem, at.r, at.a)
+    held, size = _held(problem, np.flatnonzero(strict))
+    missing = np.zeros((len(Z), max(len(Z) - held.shape[1], 0)))
+    directions, sizes, _ = np.linalg.svd(np.hstack([held, missing]), full_matrices=False)
+    if int(np.count_nonzero(sizes > OPEN * size)) != len(Z) - 1:
+        return None
+    along = _along(Z, directions[:, -1])
+    # a row's side is told by its multiplier, also where the corner passes through it
+    along *= np.where(at.a > (problem.q - 0.5) * problem.w, 1.0, -1.0)
+    way = np.divide(np.abs(at.r), np.abs(along), out=np.full_like(at.r, np.inf), where=(along != 0) & ~strict)
+    ends = np.array([-way[along < 0].min(initial=np.inf), way[along > 0].min(initial=np.inf)])
+    return ends[:, None] * directions[:, -1] if np.isfinite(ends).all() else None
 
 
 def _exchange(problem: Problem, r: Float64s, basis: NDArray[np.intp]) -> NDArray[np.intp] | None:

@@ -28,6 +28,8 @@ BUDGET = 1 << 23
 """Numbers of undecided rows that are aimed at, 64 MB,"""
 MOST = 1 << 26
 """and that are held at most."""
+NEARLY = 1e-9
+"""Residual, relative to what it is the difference of, below which a row may hold an end of a span."""
 ROUNDS = 20
 """Rounds over rows in memory after which they are solved at once."""
 
@@ -43,6 +45,7 @@ class Optimum:
         rounding: by how much more at most (see Corner).
         unique: whether no other weights reach that.
         iterations: of the last central path, with the exchanges of rows after it.
+        span: (2, p), steps to both ends of what does (see Corner); None where that is not known.
     """
 
     weights: Float64s
@@ -51,6 +54,7 @@ class Optimum:
     rounding: float
     unique: bool
     iterations: int
+    span: Float64s | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +194,8 @@ class Plane:
         self._parts = []
         self._solved = optimum(Problem(Z, y, w, self.q, self.penalty), self.guess.weights, len(there), sample=few)
         self._lowest = max(self._lowest, self._solved.value - self._solved.gap)
-        self._best = replace(self._solved, weights=self.guess.weights, value=value, gap=value - self._lowest)
+        gap = value - self._lowest
+        self._best = replace(self._solved, weights=self.guess.weights, value=value, gap=gap, span=None)
         self._moved, self._wider = self.guess.distance(self._solved.weights), self.guess.band
         wide = self.guess.band
         band = wide * (NARROWER if self._moved <= WIDER * wide else 1.0)
@@ -198,15 +203,37 @@ class Plane:
 
     @property
     def best(self) -> Optimum:
-        """The best plane of those that all rows were looked at with."""
+        """The best plane of those that all rows were looked at with; its span goes no farther than they allow."""
         assert self._best is not None
-        return self._best
+        return self._best if self._apart(self._best) else replace(self._best, span=None)
+
+    def best_of(self, rows: Problem) -> Optimum:
+        """The same where these are all rows, at whose sides the span then ends."""
+        assert self._best is not None
+        weights, span = self._best.weights, self._best.span
+        if span is None:
+            return self._best
+        r, size = rows.y - weights @ rows.Z, NEARLY * (np.abs(rows.y) + np.abs(weights) @ np.abs(rows.Z))
+        ends = []
+        for step in span:
+            there = r - step @ rows.Z
+            # a row that holds the plane here or there is in the span already, but for rounding
+            leaves = (r * there < 0) & (np.minimum(np.abs(r), np.abs(there)) > size)
+            ends.append(step * float((r[leaves] / (r - there)[leaves]).min(initial=1.0)))
+        return replace(self._best, span=np.array(ends))
 
     @property
     def _on_their_sides(self) -> bool:
         """Whether the globs of the round before lie above and below the plane that was found with them."""
         above, below = self._globs[:, -2] - self._globs[:, :-2] @ self.guess.weights
         return bool((above >= 0 or self._empty[0]) and (below <= 0 or self._empty[1]))
+
+    def _apart(self, found: Optimum) -> bool:
+        """Whether no row that is only part of a glob can leave its side before the ends of the span."""
+        before = self.before
+        if before is None or found.span is None:
+            return False
+        return all(before.distance(found.weights + step) <= before.band for step in found.span)
 
     def _cost(self, weights: Float64s) -> float:
         return 0.0 if self.penalty is None else 0.5 * float(weights @ self.penalty @ weights)
@@ -238,9 +265,9 @@ def optimum(problem: Problem, start: Float64s, globs: int = 0, sample: bool = Tr
                 plane.take(seen)
             plane.conclude()
             if plane.done:
-                return plane.best
+                return plane.best_of(problem)
     found = solve(problem, start)
-    return Optimum(found.weights, found.value, found.gap, found.rounding, found.unique, found.iterations)
+    return Optimum(found.weights, found.value, found.gap, found.rounding, found.unique, found.iterations, found.span)
 
 
 def guess(sample: Problem, start: Float64s, rows: int, at: Coordinates) -> Guess:

@@ -19,12 +19,16 @@ from linnet.solvers.central_path import Problem
 from linnet.solvers.frame import PASSES, FirstPass, Frame, Sample, first_pass, sample_size
 from linnet.solvers.globs import Optimum, Plane, Seen, guess, optimum
 from linnet.solvers.solver import Solver, Step, check_given
+from linnet.solvers.survey import Survey
 from linnet.sources.source import Source
 from linnet.status import Status, not_unique
+from linnet.text import last_place, power_of, to_place
 from linnet.threads import one_thread_blas
 
 ROUNDING = 2.0**-50
 """Relative error of an objective's value, which no certificate can be below."""
+LEVEL = 1e-9
+"""Movement of weights, relative to that of the plane's level, below which the intercept alone moves."""
 CERTAIN = 1e-10
 """Relative gap that counts as solved."""
 Penalties = Sequence[tuple[float, Float64s | None]]
@@ -89,7 +93,7 @@ class InteriorPoint(Solver):
             found = [search.best for search in searches]
             squares = [search.squares for search in searches]
         return [
-            _last(objective, first, frame, each, square, factor, epoch)._replace(sample=kept)
+            _last(objective, first, frame, each, square, factor, epoch, source.design.names)._replace(sample=kept)
             for objective, each, square, (_, factor) in zip(objectives, found, squares, quantiles, strict=True)
         ]
 
@@ -162,8 +166,35 @@ def _nothing(objective: Objective, first: FirstPass, source: Source) -> Step:
     )
 
 
+def _widest(ends: Sequence[tuple[Float64s, float]], names: Sequence[str], survey: Survey) -> Iterator[str]:
+    """How far weights can move between both `ends` of what fits as well: of the one that moves most for its column."""
+    (first, low), (last, high) = ends
+    moved = np.abs(last - first) * survey.scale[:-1]
+    worst = int(np.argmax(moved)) if moved.size else 0
+    level = abs(high - low + float(survey.centre[:-1] @ (last - first)))
+    if moved.size and moved[worst] > LEVEL * level:
+        name = f"`{names[worst]}`"
+        why = "; by the spread of its column no other weight can move farther" if moved.size > 1 else ""
+        low, high = float(first[worst]), float(last[worst])
+    else:
+        name, why = "the intercept", ""
+    low, high = min(low, high), max(low, high)
+    size = max(abs(low), abs(high))
+    place = last_place(high - low, 2, size)
+    if place <= power_of(high - low):  # else that is nearly rounding
+        both = f"{to_place(low, place, size)} to {to_place(high, place, size)}"
+        yield f"{name} can be anywhere from {both} at the same cost{why}"
+
+
 def _last(
-    objective: Objective, first: FirstPass, frame: Frame, found: Optimum, squares: float, factor: float, epoch: int
+    objective: Objective,
+    first: FirstPass,
+    frame: Frame,
+    found: Optimum,
+    squares: float,
+    factor: float,
+    epoch: int,
+    names: Sequence[str],
 ) -> Step:
     """The last Step of one quantile."""
     survey = first.survey(objective)
@@ -176,6 +207,9 @@ def _last(
         status = Status.UNFINISHED
     elif not found.unique:
         status, notes = not_unique(bool(first.solution.dependencies))
+        if status is not None and found.span is not None:
+            ends = [frame.weights(found.weights + step) for step in found.span]
+            notes = (*notes, *_widest(ends, names, survey))
     return Step(
         epoch=epoch,
         step=found.iterations,
