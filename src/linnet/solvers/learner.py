@@ -158,12 +158,13 @@ class Learner:
             marks: (k,), ends of epochs or of the leg, the last being that.
         """
         block, (momentum, l2) = leg.block, self._pull
+        X, y = _to_read(block.X), _to_read(block.y)
         ends, trail, losses = np.array(marks), np.empty((len(marks), 3, self._d + 1)), np.empty(len(marks))
 
         def learn(desk: Float64s, helping: bool) -> None:
             descend(
-                block.X,
-                block.y,
+                X,
+                y,
                 block.weights,
                 self.unit,
                 leg.order,
@@ -243,3 +244,11 @@ class Learner:
         """The learning rate at a place."""
         fall, power = self.fall
         return float(place.rate * (1.0 + fall * place.step) ** -power) if fall else place.rate
+
+
+def _to_read(array: Floats | None) -> Floats:
+    """The same, which nobody may write into: for arrays that others lock, as pandas does, loops would compile anew."""
+    assert array is not None
+    view = array.view()
+    view.setflags(write=False)
+    return view
