@@ -20,6 +20,10 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from linnet.block import InputError
 
+FAST = {"reassoc", "contract", "nsz"}
+"""What arithmetic may do where no digits hang on it: add up in another order, fuse products with sums, lose the sign of
+0."""
+
 
 def compiled(function: Any = None, **options: Any) -> Any:
     """Compile a function when it is first called, without the interpreter's lock, and keep the machine code.

@@ -35,11 +35,6 @@ class FittedRows:
     bias: float
 
     @property
-    def penalised(self) -> bool:
-        """Whether there is a ridge penalty."""
-        return self.solution.penalised
-
-    @property
     def rounding(self) -> float:
         """The scaled residual that may be rounding alone."""
         solution = self.solution

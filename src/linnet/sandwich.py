@@ -125,10 +125,10 @@ def assess(
     if not solution.df_residual > 0:
         kind = "none"
     residuals, passes = Residuals(), 1
-    factors, crossed = _factors(loss, kind, fitted.penalised)
+    factors, crossed = _factors(loss, kind, solution.penalised)
     lone = LoneRows(source)
     rows: Iterable[Block] = source.blocks()
-    if sample is not None and (kind == "none" or not (loss.huber or fitted.penalised or sample.weight is not None)):
+    if sample is not None and (kind == "none" or not (loss.huber or solution.penalised or sample.weight is not None)):
         rows, passes = [sample], 0  # nothing else is summed
     within = max(NEAR * loss.delta, fitted.rounding) if kind == "sandwich" else -1.0
     sums, grams = fitted.read(rows, factors, crossed, residuals, lone, within)
@@ -223,7 +223,7 @@ def _huber_errors(
     if kind == "sandwich":
         return _between(fitted, grams[0] + fitted.penalty(), grams[1] / df, lone, kind)
     k = 1.0 + (n - df) / n * (1.0 - inner) / inner
-    gram = grams[2] if fitted.penalised else np.eye(solution.rank + 1)
+    gram = grams[2] if solution.penalised else np.eye(solution.rank + 1)
     return _between(fitted, inner * gram + fitted.penalty(), gram * (k * k * squares / n), lone, kind)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from linnet.compiling import compiled
+from linnet.compiling import FAST, compiled
 from linnet.desk_kernels import (
     BIAS,
     DONE,
@@ -27,8 +27,6 @@ from linnet.row_kernels import AHEAD, RUN, ask, ask_next, waits
 FIRST, THEIRS, OWN = np.int64(1), np.int64(2), np.int64(3)
 """Rows of the work space with the gradient of a minibatch's first part, of its second part by another thread, and by
 this one."""
-FAST = {"reassoc", "contract", "nsz"}
-"""What arithmetic may do: add up in another order, fuse products with sums, lose the sign of 0."""
 # inlined once they are compiled: inline="always", which is before that, doubles the time of compiling
 _inner = compiled(fastmath=FAST, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 

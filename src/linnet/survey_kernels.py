@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from linnet.compiling import compiled
+from linnet.compiling import FAST, compiled
 
 EPS = 2.0**-52
 """Relative error of an operation or two in float64."""
-FAST = {"reassoc", "contract", "nsz"}
-"""What arithmetic may do, where no digits hang on it: see `sgd_kernels`."""
 
 
 @compiled
