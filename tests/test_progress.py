@@ -148,13 +148,24 @@ def test_unknown_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "5,000 rows" in terminal.getvalue()
 
 
-@pytest.mark.usefixtures("capsys")
-def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_shown_where_nobody_looks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(progress, "UNNOTICED", 0.0)
-    steps = iter(run())
-    assert watch(steps, 5_000) is steps  # costs nothing either
+    assert list(watch(iter(run()), 5_000)) == run()
     monkeypatch.setattr(sys, "stderr", None)  # as under pythonw
-    assert watch(steps, 5_000) is steps
+    assert list(watch(iter(run()), 5_000)) == run()
+    monkeypatch.undo()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_unknown_number_of_rows_is_known_from_before_the_display(
+    monkeypatch: pytest.MonkeyPatch, told: list[Shown]
+) -> None:
+    as_terminal(monkeypatch)
+    monkeypatch.setattr(progress, "UNNOTICED", 6.0)  # as the clock stands when the first pass is over
+    list(watch(iter(run()), None))
+    assert told[0] == Shown("1,000 of 5,000 rows, pass 2", 1_000, 5_000)
 
 
 def test_true_shows_it_also_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,9 @@ def watch(
     """
     if callable(progress):
         return _tell(steps, progress)
-    if progress is False or (progress is None and not (sys.stderr is not None and sys.stderr.isatty())):
-        return steps
-    return _show(steps, rows, epochs, 0.0 if progress else UNNOTICED)
+    if progress is None:
+        return _show_if_long(steps, rows, epochs)
+    return _show(steps, rows, epochs) if progress else steps
 
 
 def _tell(steps: Iterator[Step], listener: Callable[[Step], None]) -> Iterator[Step]:
@@ -47,22 +48,33 @@ def _tell(steps: Iterator[Step], listener: Callable[[Step], None]) -> Iterator[S
         yield step
 
 
-def _show(steps: Iterator[Step], rows: int | None, epochs: int | None, patience: float) -> Iterator[Step]:
-    began = drawn = monotonic()
+def _show_if_long(steps: Iterator[Step], rows: int | None, epochs: int | None) -> Iterator[Step]:
+    """Steps that are shown from when the work has become long, if there is a terminal; short work does not even ask."""
+    began, last = monotonic(), None
+    for step in steps:
+        if monotonic() - began >= UNNOTICED:
+            rest = chain((step,), steps)
+            yield from _show(rest, rows, epochs, last) if sys.stderr is not None and sys.stderr.isatty() else rest
+            return
+        last = step
+        yield step
+
+
+def _show(steps: Iterator[Step], rows: int | None, epochs: int | None, last: Step | None = None) -> Iterator[Step]:
+    drawn = monotonic()
     display: Progress | None = None
     task: TaskID | None = None
-    last: Step | None = None
     shown: tuple[bool, int] | None = None
     try:
         for step in steps:
             now = monotonic()
-            if display is None and now - began >= patience:
+            if display is None:
                 display = _display()
                 display.start()
             if last is not None and _piece(step) != _piece(last):
                 rows = rows or last.rows  # one that is over tells how long all are
             piece = _piece(step, epochs)
-            if display is not None and (piece != shown or now - drawn >= REDRAW):
+            if piece != shown or now - drawn >= REDRAW:
                 if task is None or piece != shown:
                     if task is not None:
                         display.remove_task(task)
