@@ -62,7 +62,6 @@ def ols(X: Floats, y: Floats, names: tuple[str, ...] | None = None, **changes: A
         "r2": r2,
         "adjusted_r2": 1 - (1 - r2) * (n - 1) / df,
         "f_statistic": (total - cost) / d / (cost / df),
-        "f_p_value": 0.01,
         "condition": 12.5,
         "dependencies": None,
         "status": Status.SOLVED,

@@ -83,7 +83,7 @@ def test_more_fits_than_80_columns_hold_follow_below() -> None:
 
 
 def test_losses_are_summed_up_by_what_fits_them() -> None:
-    squared = example(2, f_p_value=0.5)
+    squared = example(2)
     huber = replace(squared, loss="huber", errors="sandwich", settings={"k": 1.345, "scale_by": "mad", "delta": 1.25})
     huber = replace(huber, pseudo_r2=0.75, robust_scale=0.93, gap=1e-12, solver="newton")
     text = render(Fits((squared, huber), ("squared", "huber")))

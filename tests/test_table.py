@@ -43,7 +43,7 @@ Solved: these are the optimal weights.
 
 
 def test_table_as_printed() -> None:
-    fit = example(2, names=("bill_depth_mm", "sex[male]"), target="body_mass_g", n_dropped=3, f_p_value=0.0002)
+    fit = example(2, names=("bill_depth_mm", "sex[male]"), target="body_mass_g", n_dropped=3)
     assert render(fit) + "\n" == AS_PRINTED
 
 
@@ -84,7 +84,7 @@ value.
 
 def learned(d: int = 2, **changes: Any) -> Fit:
     """A fit that was learned and can be judged by the exact one."""
-    fit = example(d, names=("bill_depth_mm", "sex[male]") if d == 2 else None, target="body_mass_g", f_p_value=0.0002)
+    fit = example(d, names=("bill_depth_mm", "sex[male]") if d == 2 else None, target="body_mass_g")
     off = np.resize([0.01, 0.002, -0.003], d + 1)
     given: dict[str, Any] = {"exact": fit.coefficients + off, "settings": SETTINGS, "status": Status.CONVERGED}
     return replace(fit, **{"solver": "sgd", **given, **changes})

@@ -12,7 +12,7 @@ from linnet.block import Float64s, InputError
 from linnet.dependencies import Dependencies
 from linnet.design import Design
 from linnet.fitted import Fit
-from linnet.inference import Uncertainty, f_upper
+from linnet.inference import Uncertainty
 from linnet.losses import Absolute, Huber, Loss, Quantile, Squared
 from linnet.normal import EXTREMES
 from linnet.objective import Objective
@@ -123,7 +123,6 @@ def conclude(
         pseudo_r2=math.nan if assessment is None else _pseudo_r2(assessment, objective, last, optimum or last),
         robust_scale=math.nan if assessment is None else _scale(assessment, objective.loss, optimum or last),
         f_statistic=f,
-        f_p_value=f_upper(f, rank, df),
         condition=math.nan if solution is None else solution.condition,
         dependencies=None if solution is None else Dependencies.of(solution.dependencies),
         status=last.status or _status(last, solution),

@@ -210,7 +210,6 @@ READERS: dict[str, Callable[..., Any]] = {
     "pseudo_r2": _statistic,
     "robust_scale": _real(0.0, nan=True, inf=True),
     "f_statistic": _statistic,
-    "f_p_value": _real(0.0, nan=True, high=1.0),
     "condition": _real(0.0, nan=True, inf=True),
     "dependencies": lambda _, value, d: None if value is None else Dependencies.from_dict(value, d),
     "status": _status,

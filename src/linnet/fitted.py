@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from linnet.block import Float64s, InputError
 from linnet.dependencies import Dependencies
 from linnet.design import Design
-from linnet.inference import Uncertainty, t_quantile, t_two_sided
+from linnet.inference import Uncertainty, f_upper, t_quantile, t_two_sided
 from linnet.status import Status
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ class Fit:
             loss.
         f_statistic: for the hypothesis that every weight is 0; NaN where not defined, also where the standard error of
             a weight is withheld: that of the others would be for another hypothesis.
-        f_p_value: its p value.
         condition: condition number of the standardised design; infinite when rank deficient.
         dependencies: which columns others reproduce in all rows used; None where none do, or where it is not known.
         status: how the run ended, with cause and remedy.
@@ -104,7 +103,6 @@ class Fit:
     pseudo_r2: float
     robust_scale: float
     f_statistic: float
-    f_p_value: float
     condition: float
     dependencies: Dependencies | None
     status: Status
@@ -140,6 +138,12 @@ class Fit:
     def n_filled(self) -> dict[str, int]:
         """How many missing values of the rows used were filled with their column's mean, by column, where any were."""
         return {feature.column: feature.filled for feature in self.design.inputs if feature.filled}
+
+    @property
+    def f_p_value(self) -> float:
+        """The p value of `f_statistic`; NaN where that is."""
+        rank = len(self.names) - (0 if self.dependencies is None else self.dependencies.columns.size)
+        return f_upper(self.f_statistic, rank, self.df_residual)
 
     @property
     def std_errors(self) -> Float64s:

@@ -2,11 +2,11 @@
 
 A file is one object:
 
-    {"format": "linnet-fit", "version": 3, "linnet": "0.1.0", "sha256": "…", "fit": {…}}
+    {"format": "linnet-fit", "version": 4, "linnet": "0.1.0", "sha256": "…", "fit": {…}}
 
 or, of Fits side by side,
 
-    {"format": "linnet-fits", "version": 3, "linnet": "0.1.0", "sha256": "…", "labels": […], "notes": […], "fits": […]}
+    {"format": "linnet-fits", "version": 4, "linnet": "0.1.0", "sha256": "…", "labels": […], "notes": […], "fits": […]}
 
 The checksum is that of the object without it, as compact JSON with sorted keys. Numbers are written so that they read
 back bit for bit; those that JSON has no name for are the strings "nan", "inf" and "-inf". Of the standard errors'
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind")
 FORMAT, SEVERAL = "linnet-fit", "linnet-fits"
-VERSION = 3
+VERSION = 4
 LARGEST = 2**30  # bytes; a model of some 9,000 features
 
 
