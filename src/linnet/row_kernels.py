@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -81,7 +82,7 @@ def shuffle(uniform: Any, order: Any) -> None:
     """
     for k in range(order.shape[0]):
         for i in range(order.shape[1]):
-            j = int(uniform[k, i] * (i + 1))
+            j = np.uintp(np.intp(uniform[k, i] * (i + 1)))  # without a sign, it cannot count from the end
             order[k, i] = order[k, j]
             order[k, j] = i
 

@@ -130,7 +130,9 @@ def _part(
         if weighted:
             s0, s1 = s0 * unit * weight[i0], s1 * unit * weight[i1]
             s2, s3 = s2 * unit * weight[i2], s3 * unit * weight[i3]
-        rows, targets = (X[i0], X[i1], X[i2], X[i3]), (y[i0], y[i1], y[i2], y[i3])
+        # numbers without a sign, so that nobody asks each time whether they count from the end
+        u0, u1, u2, u3 = np.uintp(i0), np.uintp(i1), np.uintp(i2), np.uintp(i3)
+        rows, targets = (X[u0], X[u1], X[u2], X[u3]), (y[u0], y[u1], y[u2], y[u3])
         cost, slope = _four(rows, targets, (s0, s1, s2, s3), weighted, centre, bias, w, bend, work, row)
         loss += cost
         pull += slope
@@ -250,7 +252,7 @@ def descend(
     run = 1 + RUN // (d * X.itemsize) if waits(X) else 0  # rows ahead, in order, to ask for; 0 for none
     state = start.copy()
     u, velocity, mean = state[0], state[1], state[2]
-    k, at, ticket = 0, begin, 0.0
+    k, at, ticket, epoch = 0, begin, 0.0, (begin // n) * n
     if helping:
         put(desk, DONE, 0.0)
     while at < end:
@@ -259,10 +261,10 @@ def descend(
             if ticket == 0.0:
                 return
             at = int(ticket) - 1
-        epoch = (at // n) * n
+        if at >= epoch + n:  # mostly it is the same, and dividing takes long
+            epoch = (at // n) * n
         stop = min(at + size, end, epoch + n)
-        middle = stop - rows_of_second(stop - at, X)
-        asked = False
+        middle, asked = stop - rows_of_second(stop - at, X), False
         if not helping:
             for j in range(d):
                 w[j] = u[j + 1]
