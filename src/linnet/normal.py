@@ -34,7 +34,7 @@ NARROW = 48
 """Features up to which our own kernel outruns LAPACK, which takes long to look at its arguments."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # making a frozen one takes long, and small fits consist of little else
 class NormalEquations:
     """C·w = c for the centred cross products C of the features and c with the target, in units that cannot overflow.
 
@@ -359,33 +359,33 @@ def _solution(
     `kept` are the Solution's kept, basis and reproduce; `levers` what it calls so, None where those of the basis itself
     are still to be worked out; `shrunk` stands for them in the covariance of ridge weights.
     """
-    d, basis = equations.features, kept[1]
-    weights = np.empty(d)
-    j = in_own_units(beta, equations.exponents, weights)
+    d, basis, k = equations.features, kept[1], equations.exponents
+    weights, columns, share = np.empty(d), np.empty((2, d + 1)), equations.factor / equations.total
+    j = in_own_units(beta, equations.mean[0], equations.matrix[0], share, k, weights, columns)
     if j >= 0:
-        power = float(equations.exponents[d] - equations.exponents[j])
-        size = math.log10(abs(beta[j])) + power * math.log10(2.0) if beta[j] else 0.0
+        size = math.log10(abs(beta[j])) + float(k[d] - k[j]) * math.log10(2.0) if beta[j] else 0.0
         raise InputError(
             f"The weight of feature number {j + 1} is about 1e{size:+.0f}, outside float64's range: "
             "rescale that feature or the target."
         )
     # the value at the centre is as certain as a mean; the bias adds what the weights contribute on the way to 0
-    centre = equations.factor / equations.total
     if not equations.intercept:
-        bias = centre = 0.0  # the mean is 0, and with it what the weights contribute
+        bias = share = 0.0  # the mean is 0, and with it what the weights contribute
     variances, known = np.empty(d + 2), shrunk or levers
     if levers is None:
         levers = np.zeros(d), basis
-        spread(basis, equations.mean[0], centre, levers[0], variances)
+        spread(basis, equations.mean[0], share, levers[0], variances)
     if known is not None:
-        reach, along = known
-        variances[:2] = centre + reach @ reach, centre
-        variances[2:] = np.einsum("ij,ij->i", along, along)
+        variances[:2] = share + known[0] @ known[0], share
+        variances[2:] = np.einsum("ij,ij->i", known[1], known[1])
+    columns.setflags(write=False)
     return Solution(
         equations=equations,
         ridge=ridge,
         weights=weights,
-        bias=ldexp(float(bias), int(equations.exponents[d])),
+        bias=ldexp(float(bias), int(k[d])),
+        centre=columns[0],
+        scale=columns[1],
         bias_identified=bias_identified,
         identified=identified,
         dependencies=dependencies,

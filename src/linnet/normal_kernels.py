@@ -141,31 +141,32 @@ def spread(V: Any, mean: Any, centre: float, reach: Any, variances: Any) -> None
 
 
 @compiled
-def in_own_units(beta: Any, exponents: Any, weights: Any) -> int:
-    """Weights `beta` (d,) of columns in units of 2^exponents (d+1,), the target's last, as `weights` (d,) of the data.
+def in_own_units(beta: Any, mean: Any, matrix: Any, share: float, exponents: Any, weights: Any, columns: Any) -> int:
+    """Weights, means and standard deviations of columns in the data's units.
+
+    Args:
+        beta: (d,), weights of columns in units of 2^exponents.
+        mean: (d+1,), their means in these units, the target's last.
+        matrix: (d+1, d+1), with sums of squares about them on its diagonal, likewise,
+        share: of which this makes means.
+        exponents: (d+1,).
+        weights: (d,), filled.
+        columns: (2, d+1), filled with means and standard deviations.
 
     Returns:
         The first whose weight lies outside float64's range; -1 when none does.
     """
     lost = -1
     d = beta.size
+    for j in range(d + 1):
+        columns[0, j] = math.ldexp(mean[j], exponents[j])
+        columns[1, j] = math.ldexp(np.sqrt(max(matrix[j, j], 0.0) * share), exponents[j])
     for j in range(d - 1, -1, -1):
         weights[j] = math.ldexp(beta[j], exponents[d] - exponents[j])
         size = abs(weights[j])
         if not size < np.inf or (size < _TINY and beta[j] != 0.0):
             lost = j
     return lost
-
-
-@compiled
-def columns(mean: Any, diagonal: Any, share: float, exponents: Any, both: Any) -> None:
-    """Means of columns and their standard deviations, both as `both` (2, d+1) in the data's units.
-
-    They come in units of 2^exponents (d+1,): means, and sums of squares about them, of which `share` makes means.
-    """
-    for j in range(exponents.size):
-        both[0, j] = math.ldexp(mean[j], exponents[j])
-        both[1, j] = math.ldexp(np.sqrt(diagonal[j] * share), exponents[j])
 
 
 @compiled
@@ -181,14 +182,13 @@ def standard_errors(variances: Any, factor: float, exponents: Any, sd: Any) -> N
 
 
 @summing
-def extremes(matrix: Any, diagonal: Any, V: Any, ridge: bool) -> tuple[float, float]:
+def extremes(matrix: Any, V: Any, ridge: bool) -> tuple[float, float]:
     """Largest eigenvalue of the correlation matrix of d columns and of its inverse, infinite where that has none.
 
     The latter keeps its digits where the smallest eigenvalue of the matrix itself would have lost them.
 
     Args:
-        matrix: (d+1, d+1), their products, and the target's.
-        diagonal: (d+1,), of it.
+        matrix: (d, d) or more, their products; the target's may follow.
         V: (d, d), upper triangular, row-major, with V·Vᵀ the inverse of the features' products.
         ridge: whether V·Vᵀ is the inverse of something else, so that `matrix` has to tell both.
     """
@@ -196,12 +196,11 @@ def extremes(matrix: Any, diagonal: Any, V: Any, ridge: bool) -> tuple[float, fl
     R = np.zeros((d, d))  # only the lower triangles, which is where LAPACK looks
     inverse = np.zeros((d, d))
     for i in range(d):
-        sd = np.sqrt(diagonal[i])
-        if sd == 0.0:
+        if not matrix[i, i] > 0.0:
             return np.inf, np.inf
-        row = V[i]
+        sd, row = np.sqrt(matrix[i, i]), V[i]
         for j in range(i + 1):
-            scale = np.sqrt(diagonal[j])
+            scale = np.sqrt(matrix[j, j])
             R[i, j] = matrix[i, j] / (sd * scale)
             if not ridge:
                 other, product = V[j], 0.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from linnet.block import Block, Float64s, Floats
 from linnet.inference import Uncertainty, Withheld, directions, triangular
 from linnet.lone_rows import LEAST_FREE, LoneRows
-from linnet.normal_kernels import columns, extremes, standard_errors
+from linnet.normal_kernels import extremes, standard_errors
 from linnet.sources.source import Source
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PART = 1e-6
 """Share of a weight's variance, were all rows alike, from which a direction takes part in it; beyond rounding."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # making a frozen one takes long, and small fits consist of little else
 class Solution:
     """The least-squares weights, and what the Fit and its inference need beside them.
 
@@ -39,6 +39,8 @@ class Solution:
         ridge: (d,), what l2 added to the diagonal, scaled.
         weights: (d,).
         bias: 0 without an intercept.
+        centre: (d+1,), weighted mean of each feature and of the target; nobody can write into it,
+        scale: nor into their weighted standard deviations, (d+1,).
         bias_identified: whether the bias can be told from the weights.
         identified: (d,), whether each weight can be told from the others.
         dependencies: for each left-out column, its index, the coefficients (d,) by which other columns reproduce it,
@@ -61,6 +63,8 @@ class Solution:
     ridge: Float64s
     weights: Float64s
     bias: float
+    centre: Float64s
+    scale: Float64s
     bias_identified: bool
     identified: NDArray[np.bool_]
     dependencies: tuple[tuple[int, Float64s, float], ...]
@@ -78,10 +82,10 @@ class Solution:
         """Number of independent columns, r."""
         return self.kept.size
 
-    @cached_property
+    @property
     def penalised(self) -> bool:
         """Whether l2 takes part."""
-        return bool(np.count_nonzero(self.ridge))
+        return self.shrunk is not None
 
     @cached_property
     def condition(self) -> float:
@@ -93,7 +97,7 @@ class Solution:
         if self.dependencies:
             return math.inf
         if d <= DENSE or self.penalised:
-            high, inverse_low = extremes(equations.matrix[0], equations.diagonal, V, self.penalised)
+            high, inverse_low = extremes(equations.matrix[0], V, self.penalised)
         else:
             from scipy.linalg.blas import dsymv, dtrmv  # SciPy's BLAS throughout: NumPy's has threads of its own
 
@@ -112,21 +116,10 @@ class Solution:
             return 1.0
         equations, kept = self.equations, self.kept
         products = np.ascontiguousarray(equations.matrix[0][np.ix_(kept, kept)])
-        high, inverse_low = extremes(products, equations.diagonal[kept], products, True)
+        high, inverse_low = extremes(products, products, True)
         return math.sqrt(high * inverse_low)
 
     @property
-    def condition_bound(self) -> float:
-        """What `condition` does not exceed, found without any eigenvalue; infinite with a ridge.
-
-        The largest eigenvalues of the correlation matrix and of its inverse are at most their traces: the number of
-        features, and the sum of their variance inflation factors.
-        """
-        if self.dependencies or self.penalised:
-            return math.inf
-        return math.sqrt(self.rank * float(self.equations.diagonal[:-1] @ self.variances[2:]))
-
-    @cached_property
     def df_model(self) -> float:
         """Degrees of freedom spent on the weights: their number, or with ridge the trace of the hat matrix."""
         if not self.penalised:
@@ -146,7 +139,7 @@ class Solution:
     @property
     def unexplained(self) -> float:
         """Residual over total sum of squares; NaN when the target does not vary."""
-        total = float(self.equations.diagonal[-1])
+        total = float(self.equations.matrix[0][-1, -1])
         return self.residual / total if total > 0 else math.nan
 
     @property
@@ -163,25 +156,6 @@ class Solution:
             ldexp(self.residual * self.equations.factor / self.equations.total / 2, self.target_power),
             self.target_power,
         )
-
-    @property
-    def centre(self) -> Float64s:
-        """Weighted mean of each feature and of the target, (d+1,)."""
-        return np.asarray(self._columns[0])
-
-    @property
-    def scale(self) -> Float64s:
-        """Weighted standard deviation of each feature and of the target, (d+1,)."""
-        return np.asarray(self._columns[1])
-
-    @cached_property
-    def _columns(self) -> Float64s:
-        """Both, (2, d+1); nobody can write into them."""
-        equations = self.equations
-        both = np.empty((2, equations.exponents.size))
-        columns(equations.mean[0], equations.diagonal, equations.factor / equations.total, equations.exponents, both)
-        both.setflags(write=False)
-        return both
 
     @cached_property
     def uncertainty(self) -> Uncertainty | None:

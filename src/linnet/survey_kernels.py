@@ -13,11 +13,21 @@ EPS = 2.0**-52
 """Relative error of an operation or two in float64."""
 
 
+@compiled(fastmath=FAST)
+def sum_of_squares(y: Any, weight: Any) -> float:
+    """Sum of the squares of y (n,), by row weights (n,) or, where all are 1, (0,)."""
+    total = 0.0
+    for i in range(y.size):
+        square = np.float64(y[i]) * np.float64(y[i])
+        total += square * weight[i] if weight.size else square
+    return total
+
+
 @compiled
 def tell(
     bias: float,
     weights: Any,
-    sd: Any,
+    errors: Any,
     centre: Any,
     scale: Any,
     raw: Any,
@@ -31,7 +41,7 @@ def tell(
     Args:
         bias: at the optimum.
         weights: (d,), likewise; (0,) where it is not known.
-        sd: (d+1,), standard errors of [bias, weights]; 0 where there are none.
+        errors: (d+2,), standard errors of [bias, value at the centre, weights]; (0,) where there are none.
         centre: for the first d entries, the features' means;
         scale: likewise, their standard deviations;
         raw: likewise, sums of their squares about 0, scaled; (0,) where the optimum is not known.
@@ -39,8 +49,9 @@ def tell(
         intercept: whether there is a bias.
         small: share of a standard error that is near; error of a standardised weight that rounding leaves; one that is
             near where there is no standard error; and the relative error of what makes up the bias.
-        known: (4, d+1), filled: [bias, weights]; how far from them is near, infinite for columns that do not vary and
-            where there is no bias; means; roots of mean squares. Without an optimum, only the second.
+        known: (5, d+1), filled: [bias, weights]; how far from them is near, infinite for columns that do not vary and
+            where there is no bias; means; roots of the scaled features' mean squares about 0; standard errors of
+            [bias, weights], 0 where there are none. Without an optimum, only the second and the last.
     """
     near, least, alone, double = small
     offset = 0.0
@@ -50,10 +61,12 @@ def tell(
         offset += abs(weights[j] * centre[j])
     for j in range(raw.size):
         known[3, j] = math.sqrt(raw[j] * share)
-    for i in range(sd.size):
+    for i in range(known.shape[1]):
+        sd = errors[i + 1 if i > 0 else 0] if errors.size else 0.0
+        known[4, i] = sd
         unit = (1.0 if intercept else 0.0) if i == 0 else scale[i - 1]
-        enough = max(near * sd[i] * unit, least + double * offset if i == 0 else least)
-        if sd[i] == 0.0:
+        enough = max(near * sd * unit, least + double * offset if i == 0 else least)
+        if sd == 0.0:
             enough = alone
         known[1, i] = enough / unit if unit > 0.0 else math.inf
 
@@ -70,8 +83,7 @@ def excess(
 
     Args:
         u: (d+1,).
-        known: (4, d+1): [bias, weights] at the minimum; their tolerance; for the first d entries, the features' means;
-            and likewise, for the scaled features, the roots of their mean squares about 0.
+        known: what `tell` filled.
         exponents: (d+1,), powers of two in whose units the scaled features are.
         basis: (r, r), as Solution has it.
         reproduce: likewise, (r, d); not looked at where r is d.

@@ -49,7 +49,10 @@ def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
     solver, learner = run.solver, run.learner
     u = learner.reported(place)
     weights, bias = u[1:], float(u[0])
-    value, squares = _evaluate(survey, u, run.spool.blocks)
+    looked = (
+        history[-1].get("objective") if history and history[-1]["epoch"] == place.epoch and not place.rows else None
+    )
+    value, squares = _evaluate(survey, u, run.spool.blocks, looked)
     settings = {
         **run.objective.loss.settings,
         "lr": place.rate,
@@ -141,11 +144,18 @@ def completed(last: Step, objective: Objective, source: Source) -> tuple[Step, i
     return whole, passes
 
 
-def _evaluate(survey: Survey, u: Float64s, blocks: Callable[[], Iterable[Block]]) -> tuple[float, float]:
-    """The objective and the mean of the squared residuals at [bias, weights]; by a pass where no sums tell them."""
+def _evaluate(
+    survey: Survey, u: Float64s, blocks: Callable[[], Iterable[Block]], value: float | None = None
+) -> tuple[float, float]:
+    """The objective and the mean of the squared residuals at [bias, weights]; by a pass where no sums tell them.
+
+    The `value` of the objective is given where somebody has looked before.
+    """
     objective, bias, weights = survey.objective, float(u[0]), u[1:]
-    if survey.optimum is not None and (value := survey.look(u)[0]) is not None:
-        return value, 2.0 * max(value - objective.penalty(weights), 0.0)
+    if survey.optimum is not None:
+        value = survey.look(u)[0] if value is None else value
+        if value is not None:
+            return value, 2.0 * max(value - objective.penalty(weights), 0.0)
 
     def cost(part: Block) -> Float64s:
         r = residual(part, weights, bias)

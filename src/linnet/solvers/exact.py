@@ -101,12 +101,12 @@ def holds(solution: Solution) -> bool:
     equations = solution.equations
     if equations.precision == "exact":
         return True
-    # the condition number from which that is too much; its bound, which costs little, mostly lies below it already
+    # the condition number from which that is too much
     worst = math.sqrt(LOST * 2.0**52 * FLOAT64_FLOOR / equations.floor)
     return (
         not solution.dependencies
         and not math.isnan(solution.unexplained)
-        and (solution.condition_bound < worst or solution.condition < worst)
+        and solution.condition < worst
         and not solution.unexplained * LOST < 2.0**-52
         and max(map(abs, equations.exponents.tolist())) < 480
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from linnet.solvers.solver import Step
 from linnet.solvers.survey import DOUBLE, ROUNDING, WIDEST, Survey
 from linnet.sources.source import Source
 from linnet.sources.spool import Spool
+from linnet.survey_kernels import sum_of_squares
 
 if TYPE_CHECKING:
     from linnet.solvers.sgd import SGD
@@ -129,8 +129,7 @@ class Past(NamedTuple):
         return cls(known.n, known.total, float(gram[-1, -1] + known.total * mean[-1] ** 2), tally)
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
+class Rows(NamedTuple):
     """The rows to learn from, and what a first look at them told.
 
     Attributes:
@@ -163,7 +162,7 @@ def gather(solver: SGD, objective: Objective, source: Source, before: Past) -> G
     if held is not None:
         spool = Spool.over(held, batch_size=solver.batch_size, hashed=hashed)
         if solver.lr != "auto" and solver.tol is None:
-            return Rows(spool, None, None, _later(before, spool, _square(held), None), None)
+            return Rows(spool, None, None, _later(before, spool, sum_of_squares(held.y, held.weights), None), None)
     d, alike = len(source.design.names), np.zeros(4)
     tally = Tally(d, before.tally)
     if held is not None:
@@ -200,17 +199,6 @@ def _add(tally: Tally, block: Block, source: Source) -> None:
         block.check(source.design.names, source.target, source.where)
         if tally.moments is None:  # these tell it when they are solved
             raise InputError("Sums of squares leave float64's range: rescale the columns.")
-
-
-def _square(block: Block) -> float:
-    """Sum of the target's weighted squares."""
-    y, w = block.y, block.weight
-    assert y is not None
-    if w is not None:
-        return float(np.einsum("i,i,i", w, y, y))
-    # without BLAS, whose threads would keep a processor busy for as long as a whole epoch takes
-    square = float(np.einsum("i,i", y, y))
-    return square if math.isfinite(square) else float(np.square(y, dtype=np.float64).sum())  # float32 overflows
 
 
 def _pieces(block: Block, shift: float) -> Float64s:

@@ -43,7 +43,7 @@ UNEVEN = 30.0
 """Ratio of two columns' sizes from which the larger is to blame for a small learning rate."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # making a frozen one takes long, and small fits consist of little else
 class Survey:
     """What one pass over the rows tells a learner before its first step.
 
@@ -80,7 +80,7 @@ class Survey:
         assert self.solution is not None
         return self.solution.objective + self.objective.penalty(self.solution.weights)
 
-    @property
+    @cached_property
     def optimum(self) -> Float64s | None:
         """[bias, weights] that minimise the objective, (d+1,), where one pass is enough to know them."""
         return self._known[0] if self.solution is not None and isinstance(self.objective.loss, Squared) else None
@@ -117,11 +117,10 @@ class Survey:
         assert self.solution is not None
         return self.solution.residual_sd / math.sqrt(self.total / self.n)
 
-    @cached_property
+    @property
     def sd(self) -> Float64s:
         """Classical standard errors of the least-squares [bias, weights], 0 where there are none, (d+1,)."""
-        uncertainty = None if self.solution is None else self.solution.uncertainty
-        return np.zeros_like(self.scale) if uncertainty is None else _joined(uncertainty.sd[0], uncertainty.sd[2:])
+        return np.asarray(self._known[4])
 
     @property
     def _resolution(self) -> float:
@@ -163,15 +162,17 @@ class Survey:
 
     @cached_property
     def _known(self) -> Float64s:
-        """What `excess` is told of the optimum and of the columns, (4, d+1); of columns alone where that is all."""
-        solution, known = self.solution, np.empty((4, self.scale.size))
-        bias, weights, raw, share = 0.0, known[0, :0], known[0, :0], 1.0
+        """What `tell` tells of the optimum and of the columns, (5, d+1); of columns alone where that is all."""
+        solution, known = self.solution, np.empty((5, self.scale.size))
+        bias, share = 0.0, 1.0
+        weights = raw = errors = known[0, :0]
         if solution is not None:
             bias, weights, raw = solution.bias, solution.weights, solution.equations.raw
+            errors = errors if solution.uncertainty is None else solution.uncertainty.sd
             share = solution.equations.factor / solution.equations.total
         least = self.rounding * float(self.scale[-1]) + DOUBLE * abs(float(self.centre[-1]))
         small, intercept = (CLOSE, least, self._floor, DOUBLE), self.objective.intercept
-        tell(bias, weights, self.sd, self.centre, self.scale, raw, share, intercept, small, known)
+        tell(bias, weights, errors, self.centre, self.scale, raw, share, intercept, small, known)
         if solution is not None and solution.dependencies:
             known[1, _joined(solution.bias_identified, solution.identified) == 0] = math.inf
         return known
