@@ -273,7 +273,7 @@ def continue_sgd(
     learned: list[Learned] = []
 
     def steps() -> Iterator[Step]:
-        learned.append((yield from once.onward(objective, source, before)))
+        learned.append((yield from once.onward(objective, source, before)).learned())
 
     *_, last = steps()
     fit = conclude(

@@ -187,8 +187,8 @@ class SGD(Solver):
         check_given(self, objective, source)
         return self.onward(objective, source, None)
 
-    def onward(self, objective: Objective, source: Source, before: Learned | None) -> Generator[Step, None, Learned]:
-        """Learn as `steps` does, from where a run before ended, and return where this one ends.
+    def onward(self, objective: Objective, source: Source, before: Learned | None) -> Generator[Step, None, Run]:
+        """Learn as `steps` does, from where a run before ended, and return the run, which knows what it leaves.
 
         Velocity, mean and the number of steps go on, and so do the columns' scales, which then are those of all rows so
         far; a call is an epoch, by which an inverse-time schedule counts.
@@ -213,7 +213,7 @@ class SGD(Solver):
         with rows.spool:
             run = Run(self, objective, source, rows, resumed, before)
             yield from run.steps()
-            return run.learned()
+            return run
 
     def limit(self, rows: int) -> int:
         """Epochs to run at most over so many rows."""
@@ -253,5 +253,5 @@ class SGD(Solver):
             return np.array(self.start, dtype=np.float64)
         start = np.zeros(features + 1)
         if self.init == "normal":
-            start[1:] = rng.normal(0.0, 0.01, features)
+            start[1:] = 0.01 * rng.standard_normal(features)
         return start

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Block, Float64s, Floats, InputError, check_weight
+from linnet.block import KINDS, Block, Float64s, Floats, InputError, check_weight
 from linnet.design import Design, Missing
 from linnet.sources.source import NewRows, Source, numbered
 
@@ -61,7 +61,8 @@ class ArraySource(Source):
         self.rows = rows
         self.target = target
         self._latest: tuple[int, NDArray[np.intp] | None] = (0, None)
-        most = BLOCK_VALUES if as_float(self._X[:0]).dtype == self._X.dtype and missing == "error" else COPIED_VALUES
+        self._as_it_lies = missing == "error" and self._X.dtype in KINDS
+        most = BLOCK_VALUES if self._as_it_lies else COPIED_VALUES
         self._block_rows = block_rows or max(1024, most // d)
         design = _numbered(d, missing)
         self.design = _with_means(design, self._X, self._y, self._weight) if missing == "mean" else design
@@ -97,7 +98,7 @@ class ArraySource(Source):
 
     def held(self) -> Block | None:
         """All rows as they lie; None where X must be converted, or rows with missing values dropped or filled."""
-        if self.design.missing != "error" or as_float(self._X[:0]).dtype != self._X.dtype:
+        if not self._as_it_lies:
             return None
         if self._weight is not None:
             self.weightless = self._weight.size - int(np.count_nonzero(self._weight))
@@ -174,7 +175,7 @@ def as_vector(data: Any, what: str, rows: int) -> NDArray[Any]:
 
 def as_float(array: NDArray[Any]) -> Floats:
     """float32 and float64 as they are, anything else as float64."""
-    if array.dtype in (np.float64, np.float32):
+    if array.dtype in KINDS:
         return array
     with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, and is refused as that
         return array.astype(np.float64)
@@ -196,15 +197,8 @@ def _numbered(features: int, missing: Missing) -> Design:
 
 def _real(data: Any, what: str) -> NDArray[Any]:
     """As an array whose values float64 can hold."""
-    if hasattr(data, "todense") and not isinstance(data, np.ndarray):
-        raise InputError(f"{what} is sparse: Linnet takes dense arrays, so give {what}.toarray() if memory allows.")
-    device = getattr(data, "device", None)
-    if device is not None and getattr(device, "type", "cpu") != "cpu":
-        raise InputError(f"{what} lies on device {device}: give {what}.cpu().")
-    if device is not None and hasattr(data, "detach"):  # a tensor: open files have that method too
-        data = data.detach()
     try:
-        array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
+        array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(_here(data, what))
         if array.dtype == object:
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -219,6 +213,20 @@ def _real(data: Any, what: str) -> NDArray[Any]:
     if isinstance(array, np.ma.MaskedArray):
         return np.ma.filled(array.astype(np.float64), np.nan)
     return array
+
+
+def _here(data: Any, what: str) -> Any:
+    """The same, refused where NumPy cannot read it: sparse matrices, tensors on another device."""
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "todense"):
+        raise InputError(f"{what} is sparse: Linnet takes dense arrays, so give {what}.toarray() if memory allows.")
+    device = getattr(data, "device", None)
+    if device is None:
+        return data
+    if getattr(device, "type", "cpu") != "cpu":
+        raise InputError(f"{what} lies on device {device}: give {what}.cpu().")
+    return data.detach() if hasattr(data, "detach") else data  # a tensor: open files have that method too
 
 
 def _with_means(design: Design, X: NDArray[Any], y: NDArray[Any], weight: Float64s | None) -> Design:

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -61,7 +62,7 @@ class Spool:
             from hashlib import sha256
 
             self._hashes = (sha256(), sha256(), sha256())
-        self._latest = Block(np.empty((0, features)), np.empty(0))  # all rows, or those behind the file's segments
+        self._latest = _none(features)  # all rows, or those behind the file's segments
         self._filled = 0
         self._segment = 1  # rows
         self._segments = 0  # in the file
@@ -335,6 +336,11 @@ class Spool:
                     )
                 yield Window(block, drawn(sizes[k], shuffle, rng), skip)
                 skip = 0
+
+
+@lru_cache(maxsize=8)  # short runs are many
+def _none(features: int) -> Block:
+    return Block(np.empty((0, features)), np.empty(0))
 
 
 def _bytes(array: Floats) -> memoryview:
