@@ -391,10 +391,13 @@ def test_robust_losses_take_weight_2_as_the_row_twice_and_0_as_absent(loss: linn
 
 
 @every_robust_loss
+@every_option
 @pytest.mark.parametrize("heavier", [1e-150, 3.0, 1e150])
-def test_robust_losses_do_not_depend_on_the_overall_size_of_weights(loss: linnet.Loss, heavier: float) -> None:
+def test_robust_losses_do_not_depend_on_the_overall_size_of_weights(
+    loss: linnet.Loss, name: str, heavier: float
+) -> None:
     X, y, w = table()
-    alike(robust(X, y, loss, weight=w * heavier), robust(X, y, loss, weight=w))
+    alike(robust(X, y, loss, weight=w * heavier, **OPTIONS[name]), robust(X, y, loss, weight=w, **OPTIONS[name]))
 
 
 @every_robust_loss

@@ -289,7 +289,8 @@ def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corn
     a[on] = q * w[on] - central.below[on]
     a[basis] = 0.0
     rows = Z[:, basis]
-    size = max(float(np.abs(problem.penalty).max()), 1.0)  # of a large one's multipliers, which would hide the rest
+    # multipliers are of the size of row weights, or of a large penalty, which would hide the rest
+    size = max(float(np.abs(problem.penalty).max()), float(w.mean()))
     system = np.block([[problem.penalty / size, -rows], [rows.T, np.zeros((basis.size, basis.size))]])
     beta = np.linalg.lstsq(system, np.r_[Z @ a / size, problem.y[basis]], rcond=1e-14)[0][:p]
     exact = _judged(problem, central, beta, basis, central.iterations)
