@@ -60,7 +60,8 @@ def test_weights_count_as_so_many_equal_ones() -> None:
     w = np.where(np.arange(2000) < 100, 1.0, 1e-9)
     assert rows_beyond(2000, w, 0.5, 10) == (True, ())
     assert rows_beyond(2000, w, 0.5, 11)[1]
-    assert rows_beyond(2000, w * 1e9, 0.5, 10) == (True, ())
+    for size in (1e9, 1e-180, 1e180):
+        assert rows_beyond(2000, w * size, 0.5, 10) == (True, ())
     assert rows_beyond(2000, np.full(2000, 7.0), 0.005, 2) == (True, ())
 
 

@@ -45,6 +45,8 @@ def rows_beyond(n: int, w: Float64s | None, q: float, weights: int) -> tuple[boo
         q: the quantile.
         weights: how many were fitted, with the bias.
     """
+    if w is not None:
+        w = w / w.max()  # since squares leave float64's range
     worth = n if w is None else n * float(w.mean()) ** 2 / float((w * w).mean())
     beyond = worth * min(q, 1.0 - q) * (1.0 + 1e-9)  # 1 - 0.9 is less than 0.1
     if beyond >= FEW * weights:
