@@ -180,6 +180,9 @@ def test_the_order_of_rows_is_seen_wherever_the_target_lies(n: int, about: float
     assert not ordered(y, weight)
     assert ordered(np.sort(y), weight)
     assert not ordered(np.sort(y)[np.arange(n).reshape(64, -1).T.ravel()], weight)
+    if weight is not None:
+        for size in (1e-180, 1e180):  # whose squares leave float64's range
+            assert ordered(np.sort(y), weight * size)
 
 
 @pytest.mark.parametrize("filled", [-9999.0, 1e9])

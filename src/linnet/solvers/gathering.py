@@ -215,6 +215,7 @@ def _pieces(block: Block, shift: float) -> Float64s:
     else:
         w = block.weight[: y.size].reshape(y.shape)
         w = w[held := w.any(axis=1)]
+        w = w / w.max(axis=1, keepdims=True)  # since squares leave float64's range
         total = w.sum(axis=1)
         means, count = (w * y[held]).sum(axis=1) / total, total**2 / (w * w).sum(axis=1)
     return np.array([means.size, count.sum(), count @ means, count @ means**2])
