@@ -500,6 +500,10 @@ def test_an_exact_relation_is_perfect_whatever_rounds_it(scale: Any) -> None:
                 assert fit.status is Status.PERFECT
                 assert fit.gap == fit.objective == fit.residual_sd == 0
                 assert fit.robust_scale <= 1e-10 * fit.target_scale
+                # in exact sums a weight of 1/3 makes the target's unit 2^53 times larger
+                thirds = linnet.fit(features, target * size, weight=np.full(n, 1 / 3), loss=Huber(k=1.345, scale=scale))
+                for each in (fit, thirds):
+                    assert each.pseudo_r2 == pytest.approx(1.0, abs=1e-10)
 
 
 def test_an_exact_relation_of_most_rows_has_no_scale() -> None:

@@ -37,6 +37,8 @@ SINGULAR = 1e-12
 NEAR = 1e-2
 """Residual, in units of a Huber loss's delta, that a row which decides its own fit may be left with."""
 REMEDY = 'add rows, or use errors="classical", which takes the spread of residuals to be the same everywhere'
+LEAST = 1e-200
+"""A delta whose loss float64 still holds; a fit in which all residuals are 0 has a smaller one."""
 SHOWN = 5
 """Weights that a note names before the rest is only counted."""
 
@@ -176,7 +178,7 @@ class _Scaled:
         if q is not None:
             return cls(False, loss, q=q, jump=2 * limit)
         delta = ldexp(limit / steepness, -power)
-        return cls(True, Huber(delta), delta=delta)
+        return cls(True, Huber(max(delta, LEAST)), delta=delta)
 
 
 def _factors(loss: _Scaled, kind: str, penalised: bool) -> tuple[Factors | None, bool]:
