@@ -342,6 +342,19 @@ def test_five_chunks_equal_one_fit_bit_for_bit(data: Data, options: dict[str, An
         np.testing.assert_array_equal(model.fit_.covariance, whole.fit_.covariance)
 
 
+def test_rows_of_weight_0_are_counted_in_all_chunks(data: Data) -> None:
+    X, y, w = data
+    weight = np.where(np.arange(len(y)) % 3, w + 0.1, 0.0)
+    model = LinearRegressor()
+    for part in (slice(0, 50), slice(50, 51), slice(51, None)):
+        model.partial_fit(X[part], y[part], weight[part])
+    assert (
+        model.fit_.n_weightless
+        == np.count_nonzero(weight == 0)
+        == LinearRegressor().fit(X, y, weight).fit_.n_weightless
+    )
+
+
 def test_float64_chunks_equal_one_fit_to_rounding(rng: np.random.Generator) -> None:
     """Also when the chunks lie far apart, so that they are not summed about their own means."""
     X = rng.standard_normal((5_000, 3)) + np.repeat(rng.uniform(-1e3, 1e3, (5, 3)), 1_000, axis=0)

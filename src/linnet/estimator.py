@@ -199,6 +199,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             target=self.fit_.target,
             objective=objective,
             errors=errors,
+            n_weightless=self.fit_.n_weightless + source.weightless,
         )
         self.moments_ = moments
         return self._publish()

@@ -230,8 +230,11 @@ def fit_from_moments(
     target: str,
     objective: Objective,
     errors: str = "auto",
+    n_weightless: int = 0,
 ) -> Fit:
     """The exact fit to rows of which only their Moments are left; its status says if they are not precise enough.
+
+    How many more there were of weight 0, the Moments do not tell.
 
     Raises:
         InputError: there are no rows, or the errors asked for need the rows.
@@ -239,7 +242,8 @@ def fit_from_moments(
     if errors not in ("auto", "classical", "none"):
         raise InputError(f"errors={errors!r} needs the rows, of which only Moments are left.")
     last = answer(moments, objective, 1)
-    return conclude(last, objective, design, target, errors="none" if errors == "none" else "classical")
+    kind = "none" if errors == "none" else "classical"
+    return conclude(last, objective, design, target, errors=kind, n_weightless=n_weightless)
 
 
 def _drain(
