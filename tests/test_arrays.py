@@ -241,6 +241,8 @@ def test_nothing_left() -> None:
         list(ArraySource(X, Y * np.nan, missing="drop").blocks())
     with pytest.raises(InputError, match="Column 'x2' has no value in any row"):
         ArraySource(X * [1, np.nan], Y, missing="mean")
+    with pytest.raises(InputError, match="There are no rows to fit: every row is missing, dropped or has weight 0"):
+        ArraySource(X, Y, weight=Y * 0, missing="mean")
 
 
 def test_masked_values_are_missing() -> None:

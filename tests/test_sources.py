@@ -427,6 +427,8 @@ def test_no_row_left_says_why() -> None:
         gathered(open_source(table, "y", missing="drop"))
     with pytest.raises(InputError, match="Column 'empty' of the table has no value in any row"):
         open_source(table, "y", missing="mean")
+    with pytest.raises(InputError, match="There are no rows to fit: every row is missing, dropped or has weight 0"):
+        open_source(table, "y", features=["a"], weight=[0.0, 0.0], missing="mean")
 
 
 def test_where_names_the_row_although_others_were_dropped() -> None:

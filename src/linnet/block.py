@@ -18,6 +18,7 @@ FLOAT64 = KINDS[:1]
 MISSING = 'use missing="drop" or missing="mean", or mend the data'
 NO_MISSING = "drop these rows, or mend the data"
 """What to do about a missing value where `missing=` is an argument, and where it is none."""
+NO_ROWS = "There are no rows to fit: every row is missing, dropped or has weight 0."
 
 
 class InputError(ValueError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Block, Float64s, InputError
+from linnet.block import NO_ROWS, Block, Float64s, InputError
 from linnet.double_double import quotient
 from linnet.kernels import (
     DIGIT_BITS,
@@ -127,7 +127,7 @@ class ExactMoments(Moments):
     def normal(self, intercept: bool = True) -> NormalEquations:
         """The equations whose solution is the least-squares fit: centred exactly, rounded once to double-double."""
         if not self.n:
-            raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
+            raise InputError(NO_ROWS)
         L, q, _ = self.limbs.shape
         p = q - 1
         total = _double_double(self.limbs[:, :1, 0], np.zeros(1, np.int64))

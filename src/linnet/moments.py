@@ -11,7 +11,7 @@ from typing import Literal, Self, TypeVar, get_args
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from linnet.block import Block, Float64s, InputError, check_weight
+from linnet.block import NO_ROWS, Block, Float64s, InputError, check_weight
 from linnet.kernels import mirror, narrow_gram, short_gram
 from linnet.normal import NormalEquations
 from linnet.normal_kernels import centre_and_scale
@@ -233,7 +233,7 @@ class Float64Moments(Moments):
             InputError: there are no rows, or sums that are not finite.
         """
         if not self.n:
-            raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
+            raise InputError(NO_ROWS)
         if self.gram[0, 0] <= 0:
             raise InputError("The rows that are left weigh nothing: subtract only Moments of rows that were added.")
         if not self.finite:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from linnet.block import Block, Float64s, InputError
+from linnet.block import NO_ROWS, Block, Float64s, InputError
 from linnet.moments import Float64Moments, Moments
 from linnet.objective import Objective
 from linnet.solvers.exact import holds
@@ -87,7 +87,7 @@ class Tally:
         if moments is not None:
             return Survey.of(moments.solve(objective.l2, objective.intercept), objective, moments, self.rounding)
         if not self._n or self.origin is None:
-            raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
+            raise InputError(NO_ROWS)
         mean, square = self._sums / self._total
         if objective.intercept:
             return Survey(

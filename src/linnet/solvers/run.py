@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from linnet.block import Float64s, InputError
+from linnet.block import NO_ROWS, Float64s, InputError
 from linnet.checkpoint import Checkpoint
 from linnet.losses import Squared
 from linnet.objective import Objective
@@ -101,7 +101,7 @@ class Run:
         # where rows in memory are not summed beforehand, sums of others judge no epoch either: all doors end alike
         self.survey = rows.survey if solver.lr == "auto" or solver.tol is not None else None
         if not self.spool.rows or not self.spool.weight_total:
-            raise InputError("There are no rows to fit: every row is missing, dropped or has weight 0.")
+            raise InputError(NO_ROWS)
         self.names = source.design.names
         self.squared = isinstance(objective.loss, Squared)
         self.path = None if solver.checkpoint is None else Path(solver.checkpoint)

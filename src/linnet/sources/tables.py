@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import Block, Float64s, Floats, InputError, check_weight
+from linnet.block import NO_ROWS, Block, Float64s, Floats, InputError, check_weight
 from linnet.design import Design, Feature
 from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, decoding, write_indicators, write_numbers
 from linnet.sources.source import NewRows, Source
@@ -343,7 +343,7 @@ def with_fill(source: TableSource) -> TableSource:
     """The same source, its missing features filled with the weighted means of the rows in use: one pass.
 
     Raises:
-        InputError: a column has no value at all, or the rows can be read only once.
+        InputError: a column has no value at all, no row is used, or the rows can be read only once.
     """
     if not source.rereadable:
         raise InputError(
@@ -355,7 +355,9 @@ def with_fill(source: TableSource) -> TableSource:
     for feature in source.design.inputs:
         fill = means[at : at + feature.width]
         if np.isnan(fill).any():
-            raise InputError(f"Column {feature.column!r} of {source.table} has no value in any row: leave it out.")
+            raise InputError(
+                f"Column {feature.column!r} of {source.table} has no value in any row that is used: leave it out."
+            )
         filled = int(absent[at]) if feature.width else 0
         inputs.append(replace(feature, fill=tuple(float(value) for value in fill), filled=filled))
         at += feature.width
@@ -366,14 +368,16 @@ def with_fill(source: TableSource) -> TableSource:
 def _means(source: TableSource) -> tuple[Float64s, NDArray[np.intp]]:
     """The weighted mean of each feature over its values that are there, NaN where there are none; how many are not.
 
-    Both of shape (d,). Rows of weight 0 do not count.
+    Both of shape (d,). Rows of weight 0 do not count; where there are no others, an InputError says so.
     """
+    rows = 0
     means = np.full(len(source.design.names), np.nan)
     totals = np.zeros(means.size)
     absent = np.zeros(means.size, np.intp)
     for block in source.blocks():
         weight = np.ones(block.rows) if block.weight is None else block.weight
         used = weight > 0  # a row of weight 0 may hold anything
+        rows += int(np.count_nonzero(used))
         for j in range(means.size):
             there = used & ~np.isnan(block.X[:, j])
             w = weight[there]
@@ -390,4 +394,6 @@ def _means(source: TableSource) -> tuple[Float64s, NDArray[np.intp]]:
                 share = total / (totals[j] + total)
                 means[j] = mean if totals[j] == 0 else means[j] * (1 - share) + mean * share
                 totals[j] += total
+    if not rows:
+        raise InputError(NO_ROWS)
     return means, absent
