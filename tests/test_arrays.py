@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "none": (None, Y, "two dimensions"),
     "no target": (X, None, "y must have one dimension"),
     "text": (X.astype(str), Y, "holds <U32 where numbers are needed"),
-    "text target": (X, Y.astype(str), "y holds <U32"),
+    "text target": (X, Y.astype(str), "y holds <U32 where numbers are needed: convert it"),
     "bytes": (X.astype("S"), Y, "where numbers are needed"),
     "text objects": (np.array([["a", 1], ["b", 2]], object), [1, 2], "cannot be read as an array of numbers"),
     "ragged": ([[1], [1, 2]], [1, 2], "cannot be read as an array of numbers"),

@@ -146,7 +146,7 @@ def as_matrix(data: Any, what: str) -> NDArray[Any]:
     Raises:
         InputError: it has another number of dimensions, or holds something else.
     """
-    array = _real(data, what)
+    array = _real(data, what, categories=True)
     if array.ndim != 2:
         hint = (
             "reshape(-1, 1) makes one feature of it, reshape(1, -1) one row"
@@ -195,8 +195,8 @@ def _numbered(features: int, missing: Missing) -> Design:
     return Design.numbers([f"x{j + 1}" for j in range(features)], missing, from_array=True)
 
 
-def _real(data: Any, what: str) -> NDArray[Any]:
-    """As an array whose values float64 can hold."""
+def _real(data: Any, what: str, categories: bool = False) -> NDArray[Any]:
+    """As an array whose values float64 can hold; a message says where `categories` could be given instead."""
     try:
         array = data if isinstance(data, np.ma.MaskedArray) else np.asarray(_here(data, what))
         if array.dtype == object:
@@ -206,9 +206,9 @@ def _real(data: Any, what: str) -> NDArray[Any]:
     if array.dtype.kind == "c":
         raise InputError(f"{what} is complex: complex data not supported; give real and imaginary parts as features.")
     if array.dtype.kind not in "fiub":
-        remedy = (
-            "give a data frame, whose text columns become indicators" if array.dtype.kind in "USO" else "convert it"
-        )
+        remedy = "convert it"
+        if categories and array.dtype.kind in "USO":
+            remedy = "give a data frame, whose text columns become indicators"
         raise InputError(f"{what} holds {array.dtype} where numbers are needed: {remedy}.")
     if isinstance(array, np.ma.MaskedArray):
         return np.ma.filled(array.astype(np.float64), np.nan)
