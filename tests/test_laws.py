@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +118,33 @@ def test_weight_0_is_the_row_absent(precision: Precision, name: str, errors: Any
     assert a.n == b.n
     assert a.df_residual == pytest.approx(b.df_residual, rel=1e-9)
     np.testing.assert_allclose(a.std_errors, b.std_errors, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("missing", [-np.finfo(np.float64).max, 1e160])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"errors": "hc3"},
+        {"loss": "absolute"},
+        {"loss": linnet.Huber(k=1.345)},
+        {"solver": "sgd"},
+        {"loss": "huber", "solver": "sgd"},
+    ],
+    ids=str,
+)
+def test_a_row_of_weight_0_may_hold_what_other_programs_write_for_missing(missing: float, how: dict[str, Any]) -> None:
+    """Numbers whose squares leave float64's range; from an array, which stays as it is, and from a table."""
+    X, y, w = table()
+    w[::5] = 0
+    before = linnet.fit(X, y, weight=w, **how)
+    X[0], X[5, 2], y[5] = missing, missing, missing
+    columns = pd.DataFrame(X, columns=["x1", "x2", "x3", "x4"]).assign(y=y, w=w)
+    for after in (linnet.fit(X, y, weight=w, **how), linnet.fit(columns, "y", weight="w", **how)):
+        np.testing.assert_allclose(after.coefficients, before.coefficients, rtol=1e-12)
+        np.testing.assert_allclose(after.std_errors, before.std_errors, rtol=1e-12)
+        assert (after.status, after.notes) == (before.status, before.notes)
+    assert X[0, 0] == X[5, 2] == y[5] == missing
 
 
 @every_precision

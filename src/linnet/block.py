@@ -146,6 +146,28 @@ WEIGHT_SPAN = 1e60
 """and by this factor they may differ: beyond it the lightest rows are lost in the rounding of the heaviest."""
 
 
+LARGE = 1e100
+"""Size beyond which the square of a number may leave float64's range, in units that suit the rows that count."""
+
+
+def muted(values: Floats, weight: Float64s | None) -> Floats:
+    """Numbers of rows, (rows, …), with 0 for those so large in rows of weight 0: 0 times their squares would be NaN.
+
+    What is not finite stays, to be refused. A copy where there are such numbers, which float32 does not hold.
+    """
+    if weight is None or values.itemsize < FLOAT64[0].itemsize or weight.all():
+        return values
+    rows, found = np.flatnonzero(weight == 0), values
+    for i in range(0, rows.size, 1 << 14):  # copies of a few at a time
+        some = rows[i : i + (1 << 14)]
+        part = values[some]
+        large = np.isfinite(part) & (np.abs(part) > LARGE)
+        if large.any():
+            found = values.copy(order="K") if found is values else found
+            found[some] = np.where(large, 0.0, part)
+    return found
+
+
 def check_weight(weight: Float64s, where: Callable[[int], str], name: str = "weight") -> None:
     """Refuse row weights that are negative, NaN, infinite or of absurd size.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import KINDS, NO_ROWS, Block, Float64s, Floats, InputError, check_weight
+from linnet.block import KINDS, NO_ROWS, Block, Float64s, Floats, InputError, check_weight, muted
 from linnet.design import Design, Missing
 from linnet.sources.source import NewRows, Source, numbered
 
@@ -58,6 +58,7 @@ class ArraySource(Source):
         if self._weight is not None:
             known = self._weight if missing == "error" else np.nan_to_num(self._weight, nan=0.0, posinf=np.inf)
             check_weight(known, numbered)
+            self._X, self._y = (muted(z, self._weight) if z.dtype.kind == "f" else z for z in (self._X, self._y))
         self.rows = rows
         self.target = target
         self._latest: tuple[int, NDArray[np.intp] | None] = (0, None)

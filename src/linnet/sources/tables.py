@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import NO_ROWS, Block, Float64s, Floats, InputError, check_weight
+from linnet.block import NO_ROWS, Block, Float64s, Floats, InputError, check_weight, muted
 from linnet.design import Design, Feature
 from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, decoding, write_indicators, write_numbers
 from linnet.sources.source import NewRows, Source
@@ -241,7 +241,7 @@ class TableSource(Source):
         if weight is not None:
             check_weight(weight, lambda row: self.where(start + row), self.weight or "")
             self.weightless += weight.size - int(np.count_nonzero(weight))
-        return Block(X, y, weight, start)
+        return Block(muted(X, weight), muted(y, weight), weight, start)
 
     def _own(self, column: str, piece: Piece, missing: dict[str, Mask]) -> Float64s:
         """The values of the target or the weight, with missing ones noted."""
