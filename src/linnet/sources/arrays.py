@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import KINDS, NO_ROWS, Block, Float64s, Floats, InputError, check_weight, muted
+from linnet.block import KINDS, Block, Float64s, Floats, InputError, check_weight, muted
 from linnet.design import Design, Missing
+from linnet.sources.means import Means
 from linnet.sources.source import NewRows, Source, numbered
 
 BLOCK_VALUES = 1 << 26
@@ -232,24 +233,12 @@ def _here(data: Any, what: str) -> Any:
 
 def _with_means(design: Design, X: NDArray[Any], y: NDArray[Any], weight: Float64s | None) -> Design:
     """The design with each column's weighted mean over rows whose target is there."""
-    values = as_float(X)
-    there = ~np.isnan(values) & ~np.isnan(as_float(y))[:, None]
-    if weight is not None:
-        there &= (weight > 0)[:, None]  # a row of weight 0, or of none, may hold anything
-    w = np.where(there, 1.0 if weight is None else weight[:, None], 0.0)
-    total = w.sum(axis=0)
-    used = ~np.isnan(as_float(y)) & (weight is None or weight > 0)
-    if not used.any():
-        raise InputError(NO_ROWS)
-    if not total.all():
-        name = design.names[int(np.argmin(total != 0))]
+    values, known = as_float(X), ~np.isnan(as_float(y))
+    means = Means(design.names, numbered)
+    means.add(values, known.astype(np.float64) if weight is None else np.where(known, weight, 0.0))
+    fill = means.values
+    if np.isnan(fill).any():
+        name = design.names[int(np.argmax(np.isnan(fill)))]
         raise InputError(f"Column {name!r} has no value in any row that is used: leave it out.")
-    values = np.where(there, values, 0.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        means = (values * (w / total)).sum(axis=0)
-    if not np.isfinite(means).all():  # they would fill other rows, which would be blamed for it
-        Block(values).check(design.names, "", numbered)
-        means = np.nan_to_num(means)  # weights that sum to a little more than 1
-    absent = np.count_nonzero(used) - np.count_nonzero(w, axis=0)
-    each = zip(design.inputs, means, absent, strict=True)
+    each = zip(design.inputs, fill, means.absent, strict=True)
     return replace(design, inputs=tuple(replace(f, fill=(float(m),), filled=int(count)) for f, m, count in each))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.block import NO_ROWS, Block, Float64s, Floats, InputError, check_weight, muted
+from linnet.block import Block, Float64s, Floats, InputError, check_weight, muted
 from linnet.design import Design, Feature
 from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, decoding, write_indicators, write_numbers
+from linnet.sources.means import Means
 from linnet.sources.source import NewRows, Source
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ def predictions(table: Table, design: Design) -> Iterator[NewRows]:
         with np.errstate(over="ignore", invalid="ignore"):
             total = X.sum()  # one look at all of them, which large numbers may send on to a closer one
         if not np.isfinite(total):
-            refuse_infinite(X, design, piece.place)
+            _refuse_infinite(X, design, piece.place)
         yield NewRows(X, {column: mask for column, mask in missing.items() if fills[column]}, piece.place)
 
 
@@ -330,13 +331,13 @@ def _refuse_unfilled(missing: dict[str, Mask], piece: Piece) -> None:
     )
 
 
-def refuse_infinite(X: Floats, design: Design, where: Callable[[int], str], start: int = 0) -> None:
-    """Refuse infinite features, (rows, d), whatever else is missing; `start` and `where` as in Block.
+def _refuse_infinite(X: Floats, design: Design, where: Callable[[int], str]) -> None:
+    """Refuse infinite features, (rows, d), whatever else is missing; `where` as for Block.check.
 
     Raises:
         InputError: names the first column and row at fault.
     """
-    Block(np.where(np.isnan(X), 0, X), start=start).check(design.names, "", where)
+    Block(np.where(np.isnan(X), 0, X)).check(design.names, "", where)
 
 
 def with_fill(source: TableSource) -> TableSource:
@@ -350,50 +351,18 @@ def with_fill(source: TableSource) -> TableSource:
             f'missing="mean" reads the rows twice, but {source.table} can be read only once: '
             'give a table, a data frame or a file, or use missing="drop".'
         )
-    means, absent = _means(source)
-    inputs, at = [], 0
+    means = Means(source.design.names, source.where)
+    for block in source.blocks():
+        means.add(block.X, block.weight, block.start)
+    values, inputs, at = means.values, [], 0
     for feature in source.design.inputs:
-        fill = means[at : at + feature.width]
+        fill = values[at : at + feature.width]
         if np.isnan(fill).any():
             raise InputError(
                 f"Column {feature.column!r} of {source.table} has no value in any row that is used: leave it out."
             )
-        filled = int(absent[at]) if feature.width else 0
+        filled = int(means.absent[at]) if feature.width else 0
         inputs.append(replace(feature, fill=tuple(float(value) for value in fill), filled=filled))
         at += feature.width
     design = replace(source.design, inputs=tuple(inputs))
     return TableSource(source.table, design, source.target, source.weight)
-
-
-def _means(source: TableSource) -> tuple[Float64s, NDArray[np.intp]]:
-    """The weighted mean of each feature over its values that are there, NaN where there are none; how many are not.
-
-    Both of shape (d,). Rows of weight 0 do not count; where there are no others, an InputError says so.
-    """
-    rows = 0
-    means = np.full(len(source.design.names), np.nan)
-    totals = np.zeros(means.size)
-    absent = np.zeros(means.size, np.intp)
-    for block in source.blocks():
-        weight = np.ones(block.rows) if block.weight is None else block.weight
-        used = weight > 0  # a row of weight 0 may hold anything
-        rows += int(np.count_nonzero(used))
-        for j in range(means.size):
-            there = used & ~np.isnan(block.X[:, j])
-            w = weight[there]
-            if w.size < weight.size:
-                absent[j] += np.count_nonzero(weight) - np.count_nonzero(w)
-            total = float(w.sum())
-            if total > 0:
-                # Weights that sum to 1 keep sums of values near the largest float64 finite.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    mean = float((w / total) @ block.X[there, j].astype(np.float64))
-                if not np.isfinite(mean):
-                    refuse_infinite(np.where(used[:, None], block.X, 0), source.design, source.where, block.start)
-                    mean = float(np.nan_to_num(mean))  # weights that sum to a little more than 1
-                share = total / (totals[j] + total)
-                means[j] = mean if totals[j] == 0 else means[j] * (1 - share) + mean * share
-                totals[j] += total
-    if not rows:
-        raise InputError(NO_ROWS)
-    return means, absent
