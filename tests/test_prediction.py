@@ -146,6 +146,12 @@ def test_a_filled_row_is_not_said_to_leave_a_dependency_for_it() -> None:
         assert left.startswith("1 row leaves a dependency that all fitted rows keep (the first in row 4,")
         (only,) = silently(fit, data[:1], 0.95)[1]
         assert only.startswith("1 row lacks a value")
+    fit = linnet.fit(table, "y", missing="mean")
+    several = pd.DataFrame([[np.nan, 1, 2, 1, 5], [1, 1, 50, np.nan, 2], [np.nan, 1, 50, 1, 2]], columns=names)
+    (filled, left) = silently(fit, several)[1]  # one dependency lacks a value, and the other is left all the same
+    assert filled.startswith("3 rows lack a value")
+    assert left.startswith("2 rows leave a dependency that all fitted rows keep (the first in row 1, where `double` is")
+    assert "where `total` is 50 instead of 2)" in silently(fit, several[1:])[1][1]
     fit = linnet.fit(SUMS.assign(c=RNG.standard_normal(N)), "y", missing="mean")
     off = pd.DataFrame({"a": [1.0], "b": [1.0], "total": [50.0], "c": [np.nan]})  # for which no mean is to blame
     assert [text[:11] for text in silently(fit, off)[1]] == ["1 row lacks", "1 row leave"]

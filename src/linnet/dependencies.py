@@ -49,7 +49,7 @@ class Dependencies:
         return Dependencies(columns, others, np.ascontiguousarray(all_of_them[:, others].T))
 
     def left(self, X: Floats, centre: Float64s, scale: Float64s) -> NDArray[np.bool_]:
-        """Which rows of X (m, d) leave a dependency by more than rounding explains, (m,); not those that hold NaN.
+        """Which rows of X (m, d) leave a dependency by more than rounding explains, (m,); not one that NaN is part of.
 
         Rounding is that of float32 for an array of such, and for fractions that float32 holds, which may once have been
         one; elsewhere that of float64.
@@ -86,6 +86,10 @@ class Dependencies:
 
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float64's range nothing is said to leave
             (own, noise), (other, others_noise) = taken(self.columns), taken(self.others)
+            unknown = np.isnan(other)
+            if unknown.any():  # times a coefficient of 0 it would be NaN, too
+                own[unknown @ (size > 0)] = np.nan
+                other[unknown] = others_noise[unknown] = 0.0
             spread = scale[self.others]
             far = np.divide(np.abs(other), spread, out=np.zeros_like(other), where=spread > 0)
             reach = 1.0 + far.max(axis=1, initial=0.0)
