@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import fields
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,22 @@ import pytest
 import linnet
 from helpers import example
 from linnet.block import InputError
+from rational import least_squares
 
 NAN = float("nan")
+
+
+@pytest.mark.parametrize("precision", ["exact", "float64"])
+@pytest.mark.parametrize("far", [1e3, 1.7e9, 1.7e12, 1e15])
+def test_predictions_far_from_zero_are_those_of_the_rational_line(precision: Any, far: float) -> None:
+    """Times in seconds or less since 1970 have a mean that float64 rounds; no prediction is off by that."""
+    rng = np.random.default_rng(3)
+    X = np.column_stack([far + rng.integers(0, 100, 7), 2 * far - rng.integers(0, 100, 7)])
+    y, weight = rng.integers(-9, 10, 7).astype(float), np.array([1.0, 2, 1, 3, 1, 1, 2])
+    fit = linnet.fit(X, y, weight=weight, precision=precision)
+    bias, *weights = least_squares(X, y, weight).coefficients
+    exact = [bias + sum(w * Fraction(x) for w, x in zip(weights, row, strict=True)) for row in X]
+    np.testing.assert_allclose(fit.predict(X), [float(each) for each in exact], rtol=1e-11, atol=1e-12)
 
 
 def test_distance_is_in_standard_errors() -> None:

@@ -28,7 +28,7 @@ def test_centring_against_fractions(intercept: bool, rng: np.random.Generator) -
     w = rng.integers(1, 5, 9).astype(np.float64)
     shift = np.array([1e89, 2e-90, 19.0, 0.0])
     z = np.column_stack([np.ones(9), columns - shift])
-    matrix, mean, raw, k = np.empty((4, 4)), np.empty(4), np.empty(4), np.empty(4, np.int64)
+    matrix, mean, raw, k = np.empty((4, 4)), np.empty((2, 4)), np.empty(4), np.empty(4, np.int64)
     cancelled = centre_and_scale((z.T * w) @ z, shift, intercept, matrix, mean, k, raw)
 
     weights = [Fraction(x) for x in w]
@@ -36,7 +36,8 @@ def test_centring_against_fractions(intercept: bool, rng: np.random.Generator) -
     means = [sum(a * x for a, x in zip(weights, c, strict=True)) / sum(weights) for c in exact]
     centre = means if intercept else [Fraction(0)] * 4
     for i in range(4):
-        assert mean[i] == pytest.approx(float(centre[i]), rel=1e-13)
+        assert mean[0, i] == pytest.approx(float(centre[i]), rel=1e-13)
+        assert abs(mean[1, i]) <= np.spacing(abs(mean[0, i]))
         assert raw[i] == pytest.approx(float(sum(a * x * x for a, x in zip(weights, exact[i], strict=True))), rel=1e-12)
         assert 0.25 <= matrix[i, i] < 1 or (i == 3 and matrix[i, i] == k[i] == 0)
         for j in range(4):
@@ -52,7 +53,7 @@ def test_cancellation_is_told() -> None:
     """A column about a shift that is 1000 of its standard deviations off loses six digits to centring."""
     x = np.array([-1.0, 1.0] * 8)
     z = np.column_stack([np.ones(16), x - 1000.0, x])
-    out = np.empty((2, 2)), np.empty(2), np.empty(2, np.int64), np.empty(2)
+    out = np.empty((2, 2)), np.empty((2, 2)), np.empty(2, np.int64), np.empty(2)
     assert centre_and_scale(z.T @ z, np.array([1000.0, 0.0]), True, *out) == pytest.approx(1e6, rel=1e-5)
 
 

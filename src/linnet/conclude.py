@@ -90,7 +90,7 @@ def conclude(
         assert solution is not None
         n, total, centre, scale = solution.equations.n, solution.equations.total, solution.centre, solution.scale
         df, unexplained, residual_sd = solution.df_residual, solution.unexplained, solution.residual_sd
-        centre_value = float(centre[-1])
+        centre_value = solution.centre_value
     r2 = 1.0 - unexplained
     rank = judged.rank if judged is not None else 0
     f = math.nan

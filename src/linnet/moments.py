@@ -243,14 +243,14 @@ class Float64Moments(Moments):
             )
         p = self.features + 1
         matrix, exponents = np.empty((p, p)), np.empty(p, np.int64)
-        mean, raw = np.empty(p), np.empty(p)
+        mean, raw = np.empty((2, p)), np.empty(p)
         cancelled = centre_and_scale(self.gram, self.shift, intercept, matrix, mean, exponents, raw)
         return NormalEquations(
             n=self.n,
             total=float(self.gram[0, 0]),
             intercept=intercept,
             matrix=(matrix, np.zeros((p, p))),  # zeros that take no memory until they are looked at
-            mean=(mean, np.zeros(p)),
+            mean=(mean[0], mean[1]),
             exponents=exponents,
             factor=1.0,
             raw=raw,

@@ -35,7 +35,7 @@ def centre_and_scale(gram: Any, shift: Any, intercept: bool, matrix: Any, mean: 
         intercept: whether columns are taken about their means, or about 0.
         matrix: (p, p), becomes Σ w·zzᵀ over the z = columns so taken, entry ij in units of 2^(k_i + k_j), which leaves
             diagonal entries in [1/4, 1), or 0.
-        mean: (p,), becomes their means in units of 2^k; 0 when they are taken about 0.
+        mean: (2, p), becomes their means in units of 2^k, rounded, and what rounding left; 0 when taken about 0.
         exponents: (p,) int64, becomes k.
         raw: (p,), becomes Σ w·z² about 0, in the units of `matrix`.
 
@@ -55,10 +55,12 @@ def centre_and_scale(gram: Any, shift: Any, intercept: bool, matrix: Any, mean: 
             k = (e + 1) // 2  # half of it, since the unit is taken out of row and column
             cancelled = max(cancelled, max(gram[j + 1, j + 1], total * off * off) / own)
         unit = math.ldexp(1.0, -k)
-        far = (shift[j] + off) * unit
+        far = shift[j] + off
+        added = far - shift[j]
+        left = (shift[j] - (far - added)) + (off - added)
         exponents[j], scale[j] = k, unit
-        mean[j] = far if intercept else 0.0
-        raw[j] = max(own, 0.0) * unit * unit + total * mean[j] * mean[j]
+        mean[0, j], mean[1, j] = (far * unit, left * unit) if intercept else (0.0, 0.0)
+        raw[j] = max(own, 0.0) * unit * unit + total * mean[0, j] * mean[0, j]
     for i in range(p):
         for j in range(i, p):
             matrix[i, j] = _about(gram, shift, intercept, i, j) * scale[i] * scale[j]

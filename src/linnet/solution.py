@@ -157,6 +157,15 @@ class Solution:
             self.target_power,
         )
 
+    @property
+    def centre_value(self) -> float:
+        """What is predicted at `centre`: the target's mean, and what the weights make of the means' rounding.
+
+        Where features lie far from 0, that rounding is more than all other of a prediction.
+        """
+        mean, left = self.equations.mean
+        return ldexp(float(mean[-1] + (left[-1] - left[:-1] @ self.scaled_weights)), self.target_power)
+
     @cached_property
     def uncertainty(self) -> Uncertainty | None:
         """Classical standard errors; None without degrees of freedom."""
