@@ -74,6 +74,18 @@ def test_a_level_that_was_filled_and_one_that_makes_no_feature() -> None:
     assert silently(single, GAPS.assign(x=1.0, z=0.0, kind=None), 0.95)[1] == []
 
 
+def test_a_row_like_those_dropped_is_not_predicted_though_no_feature_is_left() -> None:
+    """One level makes no feature, so that all that is known of a row is that its level is missing."""
+    table = pd.DataFrame({"kind": ["p", "p", None, "p"], "y": [1.0, 2.0, 9.0, 3.0]})
+    for loss in ("squared", linnet.Quantile([0.25, 0.5])):
+        fit: Any = linnet.fit(table, "y", missing="drop", loss=loss)
+        predicted = silently(fit, table)[0]
+        assert np.isnan(predicted[2]).all()
+        assert np.isfinite(predicted[[0, 1, 3]]).all()
+    ends = silently(linnet.fit(table, "y", missing="drop"), table, 0.9)[0]
+    assert np.isnan(ends).all(axis=1).tolist() == [False, False, True, False]
+
+
 def test_rows_are_counted_over_blocks_and_files(tmp_path: Path) -> None:
     fit = linnet.fit(WHOLE, "y", features=["x", "z"], missing="mean")
     many = pd.DataFrame({"x": np.where(np.arange(200_000) % 1000 == 999, np.nan, 1.0), "z": 0.0})

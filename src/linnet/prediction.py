@@ -49,6 +49,8 @@ class Predictor:
         """
         for rows in prediction_blocks(data, self._fits[0].design):
             predicted = side_by_side(self._fits, rows.X, self._interval, self._kind)
+            if rows.dropped is not None:
+                predicted[rows.dropped] = np.nan
             self._note(rows, predicted)
             yield predicted
 

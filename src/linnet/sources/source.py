@@ -84,8 +84,10 @@ class NewRows:
         X: features, shape (rows, features), a row NaN throughout where the fit dropped such rows.
         filled: for each column with missing values for which its mean stands in, in which rows, (rows,).
         place: how a message names one of them, counted from 0.
+        dropped: which rows are NaN for that, (rows,), though X may have no feature to tell; None where X does.
     """
 
     X: Floats
     filled: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     place: Callable[[int], str] = numbered
+    dropped: NDArray[np.bool_] | None = None

@@ -304,16 +304,18 @@ def predictions(table: Table, design: Design) -> Iterator[NewRows]:
     fills = {feature.column: feature.fill for feature in design.inputs}
     for piece in table.pieces(encoder.kinds, rows_per_block(len(design.names))):
         X, missing = encoder.features(piece)
-        unfilled = {column: mask for column, mask in missing.items() if fills[column] is None}
+        unfilled, dropped = {column: mask for column, mask in missing.items() if fills[column] is None}, None
         if unfilled:
             if design.missing != "drop":
                 _refuse_unfilled(unfilled, piece)
-            X[np.logical_or.reduce(list(unfilled.values()))] = np.nan
+            dropped = np.logical_or.reduce(list(unfilled.values()))
+            X[dropped] = np.nan
         with np.errstate(over="ignore", invalid="ignore"):
             total = X.sum()  # one look at all of them, which large numbers may send on to a closer one
         if not np.isfinite(total):
             _refuse_infinite(X, design, piece.place)
-        yield NewRows(X, {column: mask for column, mask in missing.items() if fills[column]}, piece.place)
+        filled = {column: mask for column, mask in missing.items() if fills[column]}
+        yield NewRows(X, filled, piece.place, dropped)
 
 
 def _first_missing(missing: dict[str, Mask]) -> tuple[str, int]:
