@@ -228,6 +228,8 @@ class Run:
 
     def _milestone(self, place: Place) -> Milestone:
         """A place that was just reached, to go back to."""
+        if not self.goes_back:
+            return Milestone(place, {})
         state, first, last = self.now.drawn
         if place.epoch < last:
             return Milestone(place, state, place.epoch - first)

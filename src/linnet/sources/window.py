@@ -62,9 +62,9 @@ class Window(NamedTuple):
             threads: tells how many there may be.
         """
         X = self.block.X
-        rows = max(1, LEG // (X[:1].nbytes * batch_size)) * batch_size
-        waits = self.order.size and end == self.block.rows and X.nbytes > FAR  # of several epochs no leg is cut
-        if not (waits and rows < min(most, end) and _plain(self.block) and threads() > 1):
+        waits = X.nbytes > FAR and self.order.size and end == self.block.rows  # of several epochs no leg is cut
+        rows = max(1, LEG // (X[:1].nbytes * batch_size)) * batch_size if waits else most
+        if not (rows < min(most, end) and _plain(self.block) and threads() > 1):
             yield from self._cut(end, most, since, most)
             return
         legs = list(self._cut(end, most, since, rows))
