@@ -280,9 +280,9 @@ def large(n: int, d: int, runs: int, some: int) -> None:
             Contender("linnet.SGD, absolute loss, shuffle=False", lambda: epoch(X, y, ABSOLUTE, **in_order), runs),
             Contender("reading the rows once, one thread", lambda: read(X), runs),
             Contender("reading the rows once, two threads", lambda: read(X, 2), runs),
-            Contender("scikit-learn SGDRegressor", lambda: sklearn_epoch(X, y), min(runs, 3)),
-            Contender(f"plain torch loop (from {some} minibatches)", lambda: plain_torch(X, y, some), min(runs, 3)),
-            Contender(f"nn.Linear and DataLoader (from {some})", lambda: loader_epoch(X, y, some), min(runs, 3)),
+            Contender("scikit-learn SGDRegressor", lambda: sklearn_epoch(X, y), min(runs, 5)),
+            Contender(f"plain torch loop (from {some} minibatches)", lambda: plain_torch(X, y, some), min(runs, 5)),
+            Contender(f"nn.Linear and DataLoader (from {some})", lambda: loader_epoch(X, y, some), min(runs, 5)),
         ],
     )
 
@@ -306,7 +306,7 @@ def wide(n: int, d: int, runs: int) -> None:
             Contender("shuffle=False, LINNET_NUM_THREADS=1", lambda: alone(lambda: one(shuffle=False)), runs),
             Contender("reading the rows once, one thread", lambda: read(X), runs),
             Contender("reading the rows once, two threads", lambda: read(X, 2), runs),
-            Contender("scikit-learn SGDRegressor", lambda: sklearn_epoch(X, y), min(runs, 3)),
+            Contender("scikit-learn SGDRegressor", lambda: sklearn_epoch(X, y), min(runs, 5)),
         ],
     )
 
@@ -314,8 +314,8 @@ def wide(n: int, d: int, runs: int) -> None:
 def main() -> None:
     """Print one table for each size."""
     quick = begin("Learning by gradient descent", "1,000,000 × 100, 200,000 × 500 and 8,000,000 × 20").quick
-    textbook(*(2, 5) if quick else (7, 300))
-    large(*(20_000, 100, 2, 20) if quick else (1_000_000, 100, 7, 400))
+    textbook(*(2, 5) if quick else (15, 300))
+    large(*(20_000, 100, 2, 20) if quick else (1_000_000, 100, 15, 400))
     wide(*(2_000, 500, 2) if quick else (200_000, 500, 7))
     on_disk(*(40_000, 2) if quick else (8_000_000, 20))
 
