@@ -37,10 +37,11 @@ class Means:
             InputError: a value is infinite; `start` is the number of the first row.
         """
         used: NDArray[np.bool_] = np.ones(len(X), np.bool_) if weight is None else weight > 0
-        self._rows += int(np.count_nonzero(used))
+        rows = int(np.count_nonzero(used))
+        self._rows += rows
         for j in range(X.shape[1]):
             there = used & ~np.isnan(X[:, j])
-            self.absent[j] += np.count_nonzero(used) - np.count_nonzero(there)
+            self.absent[j] += rows - np.count_nonzero(there)
             values = X[there, j].astype(np.float64)
             if not values.size:
                 continue
