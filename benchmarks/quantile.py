@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import linnet
 from streaming import DECODE, MEASURE, WRITE, measured
-from timing import Contender, begin, child, compare, duration, medians, table
+from timing import Contender, begin, child, compare, duration, medians, table, warm
 
 Matrix = NDArray[Any]
 CALL = 'linnet.fit(sys.argv[1], "y", loss="absolute", errors="{errors}", progress=False)'
@@ -66,8 +66,7 @@ def in_memory(rows: int, runs: int, rival_runs: int, *, scikit: bool) -> None:
     ]
     if scikit:
         contenders.append(Contender("scikit-learn QuantileRegressor", slowest, 1))
-    contenders[0].run()
-    contenders[1].run()
+    warm(contenders[:2])
     compare(f"absolute loss, {rows:,} × 20 float64 in memory", contenders)
     best = min(reached.values())
     table(
@@ -97,8 +96,7 @@ def streamed(rows: int, runs: int) -> None:
             for label, errors in (("linnet, weights alone", "none"), ("linnet, with nid errors", "nid"))
         ]
         contenders.append(Contender(decode, measured(DECODE, files, memory[decode]), runs))
-        for contender in contenders:
-            contender.run()
+        warm(contenders)
         seconds = medians(contenders)
         fit = linnet.fit(files, "y", loss="absolute", errors="none", progress=False)
         table(

@@ -314,9 +314,9 @@ def wide(n: int, d: int, runs: int) -> None:
 def main() -> None:
     """Print one table for each size."""
     quick = begin("Learning by gradient descent", "1,000,000 × 100, 200,000 × 500 and 8,000,000 × 20").quick
-    textbook(*(2, 5) if quick else (15, 300))
-    large(*(20_000, 100, 2, 20) if quick else (1_000_000, 100, 15, 400))
-    wide(*(2_000, 500, 2) if quick else (200_000, 500, 7))
+    textbook(*(1, 5) if quick else (15, 300))
+    large(*(20_000, 100, 1, 20) if quick else (1_000_000, 100, 15, 400))
+    wide(*(2_000, 500, 1) if quick else (200_000, 500, 7))
     on_disk(*(40_000, 2) if quick else (8_000_000, 20))
 
 

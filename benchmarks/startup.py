@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from importlib.resources import as_file, files
 
-from timing import Contender, begin, duration, medians, table
+from timing import Contender, begin, duration, medians, table, warm
 
 
 def process(*arguments: str) -> Callable[[], None]:
@@ -34,8 +34,7 @@ def main() -> None:
             Contender("for scale: import numpy", process("-c", "import numpy"), runs),
             Contender("for scale: import sklearn.linear_model", process("-c", "import sklearn.linear_model"), runs),
         ]
-        for contender in contenders:
-            contender.run()  # the files into the system's cache, the compiled loops into theirs
+        warm(contenders)
         seconds = medians(contenders)
     plain = seconds["for scale: python -c pass"]
     table(

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from timing import Contender, begin, child, duration, medians, table
+from timing import Contender, begin, child, duration, medians, table, warm
 
 # Each measurement is a process of its own, so that one's memory is not another's, and this one stays small.
 # Peak memory is above what the process holds once its imports are done.
@@ -113,8 +113,7 @@ def main() -> None:
                 Contender(again, measured(AGAIN, files, memory[again]), runs),
                 Contender(rival, measured(code, files, memory[rival]), runs),
             ]
-            for contender in contenders:
-                contender.run()  # the files into the system's cache, the compiled loops into theirs
+            warm(contenders)
             seconds = medians(contenders)
             size = sum(path.stat().st_size for path in files.iterdir())
             rows_of_table = []

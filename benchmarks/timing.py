@@ -33,6 +33,7 @@ class Contender:
     runs: int
 
 
+QUICK = "--quick" in sys.argv
 PAUSE = 0.1  # seconds, in which BLAS threads of the contender before, which wait busily for more work, go to sleep
 
 
@@ -42,7 +43,7 @@ def medians(contenders: Sequence[Contender]) -> dict[str, float]:
     for turn in range(max(contender.runs for contender in contenders)):
         for contender in contenders:
             if turn < contender.runs:
-                if "--quick" not in sys.argv:
+                if not QUICK:
                     gc.collect()
                     time.sleep(PAUSE)
                 start = time.perf_counter()
@@ -50,6 +51,13 @@ def medians(contenders: Sequence[Contender]) -> dict[str, float]:
                 elapsed = time.perf_counter() - start
                 seconds[contender.name].append(own_clock if isinstance(own_clock, float) else elapsed)
     return {name: statistics.median(measured) for name, measured in seconds.items()}
+
+
+def warm(contenders: Sequence[Contender]) -> None:
+    """Run each once: files come into the system's cache, compiled loops into theirs. A quick run goes without."""
+    for contender in contenders:
+        if not QUICK:
+            contender.run()
 
 
 def compare(title: str, contenders: Sequence[Contender]) -> None:
