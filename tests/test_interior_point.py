@@ -216,6 +216,27 @@ def test_ridge_against_a_dual_bound(kind: str, l2: float) -> None:
         assert value - dual(case, step, l2) <= 1e-9 * value
 
 
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("size", [1e-9, 1e-12, 1e-16, 1e-30, 1e-100])
+def test_weights_of_columns_far_smaller_than_others_keep_their_digits(size: float, intercept: bool) -> None:
+    """Σ w·l2·weight is the sum of a column's numbers by their rows' slopes, which those on the plane leave open."""
+    for seed in range(20):
+        rng = np.random.default_rng([seed, 5])
+        n, d, q = int(rng.choice([12, 40, 300])), int(rng.integers(2, 6)), float(rng.choice([0.5, 0.3, 0.9]))
+        X = rng.standard_normal((n, d)) @ (np.eye(d) + rng.choice([0.0, 0.5, 5.0]) * rng.standard_normal((d, d)))
+        y = X @ rng.standard_normal(d) + 0.5 + rng.standard_t(2, n)
+        X[:, rng.permutation(d)[: d // 2]] *= size
+        w, l2 = rng.uniform(0.1, 3, n), float(10.0 ** rng.integers(-8, 8))
+        fit = linnet.fit(
+            X, y, weight=w, loss=linnet.Quantile(q), l2=l2, intercept=intercept, errors="none", progress=False
+        )
+        r = y - fit.predict(X)
+        on = np.abs(r) < 1e-9 * (np.abs(y) + np.abs(X) @ np.abs(fit.weights))
+        slopes, whole = np.where(on, q - 0.5, np.where(r > 0, q, q - 1.0)), np.abs(X).T * w
+        open_to = 0.5 * whole[:, on].sum(axis=1) + 1e-9 * whole.sum(axis=1)
+        assert (np.abs(l2 * w.sum() * fit.weights - X.T @ (w * slopes)) <= open_to).all(), seed
+
+
 def test_several_quantiles_are_each_as_alone() -> None:
     for kind in ("normal", "Cauchy", "ties", "whole weights", "no intercept"):
         case = random_case(KINDS.index(kind))[1]

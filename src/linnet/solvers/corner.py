@@ -292,7 +292,15 @@ def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corn
     # multipliers are of the size of row weights, or of a large penalty, which would hide the rest
     size = max(float(np.abs(problem.penalty).max()), float(w.mean()))
     system = np.block([[problem.penalty / size, -rows], [rows.T, np.zeros((basis.size, basis.size))]])
-    beta = np.linalg.lstsq(system, np.r_[Z @ a / size, problem.y[basis]], rcond=1e-14)[0][:p]
+    sides = np.r_[Z @ a / size, problem.y[basis]]
+    # a column far smaller than others has a weight far smaller than theirs, which would hide it
+    most, ridge = np.abs(Z) @ w, problem.penalty.diagonal()
+    unit = np.ones(p + basis.size)
+    np.divide(most, ridge, out=unit[:p], where=most < ridge)
+    system *= unit
+    row = np.abs(system).max(axis=1)
+    row[row == 0] = 1.0
+    beta = (unit * np.linalg.lstsq(system / row[:, None], sides / row, rcond=1e-14)[0])[:p]
     exact = _judged(problem, central, beta, basis, central.iterations)
     near = _judged(problem, central, central.weights, on[:0], central.iterations)
     if exact.gap <= near.gap and exact.value <= near.value * (1.0 + SHARE):
