@@ -53,6 +53,20 @@ def test_every_row_once_and_again(block_rows: int) -> None:
         assert np.array_equal(np.concatenate([b.weight for b in source.blocks() if b.weight is not None]), Y + 1)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_targets_of_any_layout_are_read_alike(dtype: Any) -> None:
+    """Loops are compiled for each layout that they meet, which takes seconds."""
+    columns = np.column_stack([Y, Y, X]).astype(dtype)
+    for y in (columns[:, 0], columns[::-1][::-1, 1], columns[:, :1], np.asfortranarray(columns)[:, :1]):
+        held = ArraySource(columns[:, 2:], y, weight=columns[:, 0] + 1).held()
+        assert held is not None
+        assert held.y is not None
+        assert held.weight is not None
+        np.testing.assert_array_equal(held.y, Y.astype(dtype))
+        assert held.y.flags.c_contiguous
+        assert held.weight.flags.c_contiguous
+
+
 def strided() -> Floats:
     wide = np.zeros((12, 6))
     wide[::2, ::3] = X

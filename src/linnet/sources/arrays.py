@@ -160,7 +160,7 @@ def as_matrix(data: Any, what: str) -> NDArray[Any]:
 
 
 def as_vector(data: Any, what: str, rows: int) -> NDArray[Any]:
-    """An (n,) array of real numbers, also from (n, 1).
+    """An (n,) array of real numbers, also from (n, 1); contiguous, since loops are compiled for each layout.
 
     Raises:
         InputError: it has another shape or length, or holds something else.
@@ -172,7 +172,7 @@ def as_vector(data: Any, what: str, rows: int) -> NDArray[Any]:
         raise InputError(f"{what} must have one dimension ({rows:,},), but has shape {array.shape}.")
     if array.size != rows:
         raise InputError(f"X has {rows:,} rows, but {what} has {array.size:,} values: they must match.")
-    return array
+    return np.ascontiguousarray(array)
 
 
 def as_float(array: NDArray[Any]) -> Floats:
