@@ -14,7 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -273,6 +273,64 @@ def test_names_in_an_array_become_plain_texts() -> None:
     assert [type(name) for name in (*source.design.names, source.target)] == [str] * 3
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-9, 9),
+            st.none() | st.sampled_from(["a", "b", "c"]),
+            st.none() | st.sampled_from(["t", "u"]),
+            st.none() | st.integers(0, 2),
+            st.none() | st.integers(-9, 9),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(["error", "drop", "mean"]),
+    st.booleans(),
+)
+def test_levels_are_those_of_rows_in_use(rows: list[tuple[Any, ...]], missing: Any, ordered: bool) -> None:
+    """As if the others, which lack a value or have weight 0, were not there."""
+    kinds = {"x": float, "k": pd.CategoricalDtype(["c", "a", "b"], ordered), "m": "string", "w": float, "y": float}
+    frame = pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
+    kept = frame.dropna(subset={"error": ["w"], "drop": list(kinds), "mean": ["w", "y"]}[missing]).query("w > 0")
+    if missing == "mean":  # which refuses a column that has no value
+        assume(kept[["x", "k", "m"]].notna().any().all())
+    designs = [open_source(each, "y", weight="w", missing=missing).design for each in (frame, kept)]
+    assert [each.levels for each in designs[0].inputs] == [each.levels for each in designs[1].inputs]
+
+
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+def test_a_level_of_rows_left_out_alone_is_no_feature_and_no_reference(missing: Any) -> None:
+    rng = np.random.default_rng(3)
+    levels, w = [*(list("bcd") * 10), "a", "z"], np.repeat([1.0, 0.0], [30, 2])
+    frame = pd.DataFrame({"k": levels, "x": rng.standard_normal(32), "w": w})
+    frame["y"] = frame["x"] + frame["k"].map(ord) + rng.standard_normal(32)
+    fit = linnet.fit(frame, "y", weight="w", missing=missing)
+    alone = linnet.fit(frame[:30], "y", weight="w", missing=missing)
+    assert fit.names == alone.names == ("k[c]", "k[d]", "x")
+    np.testing.assert_allclose(fit.coefficients, alone.coefficients, rtol=1e-12)
+    np.testing.assert_allclose(fit.std_errors, alone.std_errors, rtol=1e-12)
+    with pytest.raises(InputError, match="'k' holds 'a' in row 31, a level that the fit does not know"):
+        fit.predict(frame)
+
+
+def test_a_new_level_in_a_row_in_use_is_refused_wherever_others_are() -> None:
+    """A stream that is read once lists its levels beforehand; here it has others, in rows of weight 0 and of 1."""
+    schema = pa.schema({"k": pa.dictionary(pa.int8(), pa.string()), "w": pa.float64(), "y": pa.float64()})
+
+    def batch(levels: list[str], last: float) -> pa.RecordBatch:
+        k = pa.DictionaryArray.from_arrays(pa.array([0, 0, 1, 1], pa.int8()), levels)
+        return pa.record_batch([k, pa.array([1.0, 1.0, 1.0, last]), pa.array([1.0, 2.0, 3.0, 5.0])], schema=schema)
+
+    def stream(last: float) -> pa.RecordBatchReader:
+        batches = [batch(["a", "b"], 1.0), batch(["a", "b"], 1.0), batch(["b", "q"], last).slice(3)]
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
+    assert linnet.fit(stream(0.0), "y", weight="w").names == ("k[b]",)
+    with pytest.raises(InputError, match="'k' holds 'q' in row 9, a level that the fit does not know"):
+        linnet.fit(stream(1.0), "y", weight="w")
+
+
 def test_only_levels_that_occur_are_levels() -> None:
     frame = pd.DataFrame({"k": pd.Categorical(["c", "a"], ["z", "c", "b", "a"]), "y": [1, 2]})
     assert open_source(frame, "y").design.inputs[0].levels == ("c", "a")
@@ -378,7 +436,7 @@ class TestMissing:
         source = open_source(convert(GAPS), "y", weight="w", missing="drop")
         for _ in range(2):
             X, y, weight = gathered(source)
-            assert X.tolist() == [[1, 0]]
+            assert X.tolist() == [[1]]  # of one level, since no other row has all its values
             assert y.tolist() == [1]
             assert weight is not None
             assert weight.tolist() == [1]
@@ -645,7 +703,7 @@ def test_drop_and_indicators_agree_with_pandas(rows: list[tuple[Any, Any, float]
     frame = pd.DataFrame(rows, columns=["x", "k", "y"]).astype({"x": "float64", "y": "float64"})
     frame["k"] = frame["k"].astype("str")
     kept = frame.dropna()
-    levels = sorted(frame["k"].dropna().unique())
+    levels = sorted(kept["k"].unique())
     expected = [[r.x, *(float(r.k == level) for level in levels[1:])] for r in kept.itertuples()]
     table = pa.concat_tables([arrow(frame)[at : at + size] for at in range(0, len(frame), size)])
     source = open_source(table, "y", missing="drop")

@@ -84,14 +84,15 @@ def fit(
             Source.
         target: an (n,) array with an array; with a Source, which has one, nothing; otherwise a column's name, or with a
             table in memory also (n,) values. A pandas Series must have the index of a pandas table.
-        features: column names; default: every other column. Text and categories become indicator columns, the first
-            level being the reference: in sorted order, or where categories in memory declare one (pandas' categories,
-            polars' Enum, ordered dictionaries) in that.
+        features: column names; default: every other column. Text and categories become indicator columns, one for each
+            level that occurs in a row in use (of a stream that is read once, that its first batch lists) but the first,
+            the reference: in sorted order, or where categories in memory declare one (pandas' categories, polars' Enum,
+            ordered dictionaries) in that.
         weight: row weights, at least 0: an array or a column's name, as for the target. A weight of 2 fits like the
-            row twice, 0 like the row left out, only that its values must be numbers and its levels stay levels, which
-            cannot be told from others if no other row has them; standard errors take weights as inverse variances, so
-            that their overall size does not matter. So does the scale of Huber(k=…, scale="concomitant"), whose degrees
-            of freedom count rows: with it a weight of 2 is not quite like the row twice.
+            row twice, 0 like the row left out, only that its values must be numbers; standard errors take weights as
+            inverse variances, so that their overall size does not matter. So does the scale of Huber(k=…,
+            scale="concomitant"), whose degrees of freedom count rows: with it a weight of 2 is not quite like the row
+            twice.
         loss: "squared", "absolute", "huber", "quantile", or an instance of Loss such as Huber(k=1.345), Quantile(0.9).
             Quantile([0.1, 0.5, 0.9]) gives several quantiles at once, as Fits.
         solver: "exact" (squared loss), "newton" (Huber), "interior-point" (absolute, quantile), "sgd", or an

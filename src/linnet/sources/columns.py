@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -163,6 +163,22 @@ def decoding(column: Column, name: str, place: Callable[[int], str]) -> Iterator
 def distinct(column: Any) -> list[str]:
     """The texts that occur in a column or an array, in no particular order."""
     return [text for text in as_texts(column).unique().to_pylist() if text is not None]
+
+
+def in_use(columns: Mapping[str, Column], decide: Sequence[str], weight: str | None) -> Column | None:
+    """Which rows have a value in each of the columns that `decide`, and a weight above 0; None where all have."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    used: Any = True
+    for name in decide:
+        column = columns[name]
+        text = kind_of(column.type) == "text"
+        used = pc.and_(used, pc.is_valid(as_texts(column)) if text else pc.invert(pc.is_null(column, nan_is_null=True)))
+    if weight is not None:
+        above: Any = pc.greater(columns[weight].cast(pa.float64(), safe=False), pa.scalar(0.0))
+        used = pc.and_(used, pc.fill_null(above, False))
+    return None if used is True or pc.all(used, min_count=0).as_py() else used
 
 
 def write_indicators(codes: NDArray[np.int32], out: Floats) -> Mask | None:

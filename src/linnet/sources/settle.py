@@ -11,7 +11,7 @@ import numpy as np
 
 from linnet.block import InputError
 from linnet.design import Design, Feature, Missing
-from linnet.sources.columns import decoding, distinct, kind_of, why_refused
+from linnet.sources.columns import Kind, decoding, distinct, in_use, kind_of, why_refused
 from linnet.sources.tables import Table, TableSource, listed, rows_per_block, with_fill
 
 MOST_LEVELS = 1000  # a category with more is an identifier, and each level would cost a column
@@ -44,7 +44,8 @@ def table_source(
     table.settle([*inputs, *own])
     for column, role in zip(own, ("target", "weight"), strict=False):
         require_number(table, column, f"The {role}")
-    levels = _levels(table, [column for column in inputs if _is_text(table, column)])
+    decide = {"error": [], "mean": own, "drop": [*inputs, *own]}[missing]
+    levels = _levels(table, [column for column in inputs if _is_text(table, column)], decide, weight)
     design = Design(tuple(Feature(column, levels.get(column)) for column in inputs), missing)
     _refuse_same_names(table, design)
     source = TableSource(table, design, target, weight)
@@ -191,8 +192,17 @@ def _refuse_same_names(table: Table, design: Design) -> None:
             owner[name] = feature.column
 
 
-def _levels(table: Table, columns: list[str]) -> dict[str, tuple[str, ...]]:
-    """The levels of each text column that occur, as declared or sorted: one pass over these columns alone.
+def _levels(table: Table, columns: list[str], decide: Sequence[str], weight: str | None) -> dict[str, tuple[str, ...]]:
+    """The levels of each text column that occur in rows in use, as declared or sorted: one pass, where any is text.
+
+    A level of other rows alone would be a feature that is always 0; or the reference, from which nothing is known how
+    far the others are.
+
+    Args:
+        table: where they are.
+        columns: the text columns.
+        decide: the columns whose missing values leave a row out.
+        weight: the column of row weights, which are 0 for rows that are left out too.
 
     Raises:
         InputError: a column has too many levels, or holds numbers but for a few values.
@@ -210,11 +220,14 @@ def _levels(table: Table, columns: list[str]) -> dict[str, tuple[str, ...]]:
             _refuse_almost_numbers(table, column)
     if unread:
         found |= {column: set() for column in unread}
-        for piece in table.pieces(dict.fromkeys(unread, "text"), rows_per_block(len(unread))):
+        kinds: dict[str, Kind] = dict.fromkeys([*decide, *([] if weight is None else [weight])], "number")
+        kinds |= dict.fromkeys([*unread, *(column for column in columns if column in kinds)], "text")
+        for piece in table.pieces(kinds, rows_per_block(len(kinds))):
+            used = in_use({column: piece.columns.column(column) for column in kinds}, decide, weight)
             for column in unread:
                 texts = piece.columns.column(column)
                 with decoding(texts, column, piece.place):
-                    found[column].update(distinct(texts))
+                    found[column].update(distinct(texts if used is None else texts.filter(used)))
                 _refuse_many_levels(table, column, found[column])
     return {column: _in_order(levels, table.declared_levels(column)) for column, levels in found.items()}
 

@@ -121,47 +121,51 @@ class Encoder:
         """The columns to read, and what each is to be read as."""
         return {f.column: "number" if f.levels is None else "text" for f in self.design.inputs}
 
-    def features(self, piece: Piece) -> tuple[Floats, dict[str, Mask]]:
-        """X, shape (rows, features), each feature contiguous; and for each column that has some, the missing values.
+    def features(self, piece: Piece) -> tuple[Floats, dict[str, Mask], list[tuple[Feature, Mask]]]:
+        """X, shape (rows, features), each feature contiguous; and the missing values of each column that has some.
 
-        Missing values are filled where the design knows with what, and NaN otherwise.
-
-        Raises:
-            InputError: a category has a level that the design does not know.
+        Missing values are filled where the design knows with what, and NaN otherwise. Last come the rows of each
+        category that has levels which the design does not know.
         """
         X = np.empty((piece.rows, len(self.design.names)), dtype=self.dtype, order="F")
-        missing = {}
+        missing, unknown = {}, []
         at = 0
         for feature in self.design.inputs:
             out = X[:, at : at + feature.width]
-            mask = self._write(feature, piece, out)
+            column = piece.columns.column(feature.column)
+            if feature.levels is None:
+                mask = write_numbers(column, out[:, 0])
+            else:
+                with decoding(column, feature.column, piece.place):
+                    found = codes(column, feature.levels)
+                if found.size and found.min() == UNKNOWN:
+                    unknown.append((feature, found == UNKNOWN))
+                mask = write_indicators(found, out)
             if mask is not None:
                 missing[feature.column] = mask
                 if feature.fill is not None:
                     out[mask] = feature.fill
             at += feature.width
-        return X, missing
-
-    def _write(self, feature: Feature, piece: Piece, out: Floats) -> Mask | None:
-        """Write the features of one column into `out`, and say which values are missing."""
-        column = piece.columns.column(feature.column)
-        if feature.levels is None:
-            return write_numbers(column, out[:, 0])
-        with decoding(column, feature.column, piece.place):
-            found = codes(column, feature.levels)
-        if found.size and found.min() == UNKNOWN:
-            _refuse_level(feature, piece, int(np.argmax(found == UNKNOWN)))
-        return write_indicators(found, out)
+        return X, missing, unknown
 
 
-def _refuse_level(feature: Feature, piece: Piece, row: int) -> None:
-    """Say that a level is unknown."""
-    assert feature.levels is not None
-    raise InputError(
-        f"Column {feature.column!r} holds {piece.columns.column(feature.column)[row].as_py()!r} in {piece.place(row)}, "
-        f"a level that the fit does not know; it knows {listed(feature.levels)}. "
-        "Correct or remove that row, or fit again on data that have this level."
-    )
+def _refuse_levels(unknown: list[tuple[Feature, Mask]], piece: Piece, used: Mask | None = None) -> None:
+    """Refuse levels that the design does not know, in rows in use.
+
+    Raises:
+        InputError: names the first.
+    """
+    for feature, mask in unknown:
+        rows = np.flatnonzero(mask if used is None else mask & used)
+        if not rows.size:
+            continue
+        assert feature.levels is not None
+        row = int(rows[0])
+        raise InputError(
+            f"Column {feature.column!r} holds {piece.columns.column(feature.column)[row].as_py()!r} in "
+            f"{piece.place(row)}, a level that the fit does not know; it knows {listed(feature.levels)}. "
+            "Correct or remove that row, or fit again on data that have this level."
+        )
 
 
 def listed(names: tuple[str, ...] | list[str], most: int = 8) -> str:
@@ -224,7 +228,7 @@ class TableSource(Source):
 
     def _block(self, piece: Piece, start: int) -> Block:
         """The rows of a piece that are to be used."""
-        X, missing = self._encoder.features(piece)
+        X, missing, unknown = self._encoder.features(piece)
         y, weight = self._own(self.target, piece, missing), None
         if self.weight:
             weight = self._own(self.weight, piece, missing)
@@ -242,6 +246,10 @@ class TableSource(Source):
         if weight is not None:
             check_weight(weight, lambda row: self.where(start + row), self.weight or "")
             self.weightless += weight.size - int(np.count_nonzero(weight))
+        if unknown:  # a row that is left out may have any
+            used = np.zeros(piece.rows, np.bool_)
+            used[slice(None) if kept is None else kept] = True if weight is None else weight > 0
+            _refuse_levels(unknown, piece, used)
         return Block(muted(X, weight), muted(y, weight), weight, start)
 
     def _own(self, column: str, piece: Piece, missing: dict[str, Mask]) -> Float64s:
@@ -272,7 +280,7 @@ class TableSource(Source):
         counts: dict[str, int] = {}
         rows, first = 0, ""
         for piece in self._pieces():
-            _, missing = self._encoder.features(piece)
+            missing = self._encoder.features(piece)[1]
             for column in filter(None, (self.target, self.weight)):
                 self._own(column, piece, missing)
             if missing and not first:
@@ -303,7 +311,8 @@ def predictions(table: Table, design: Design) -> Iterator[NewRows]:
     encoder = Encoder.of(design, table)
     fills = {feature.column: feature.fill for feature in design.inputs}
     for piece in table.pieces(encoder.kinds, rows_per_block(len(design.names))):
-        X, missing = encoder.features(piece)
+        X, missing, unknown = encoder.features(piece)
+        _refuse_levels(unknown, piece)
         unfilled, dropped = {column: mask for column, mask in missing.items() if fills[column] is None}, None
         if unfilled:
             if design.missing != "drop":
