@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Context, Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -477,6 +478,51 @@ def test_means_do_not_move_an_infinity_to_other_rows() -> None:
             open_source(table, "y", features=["x"], missing="mean")
     (feature,) = open_source(INFINITE, "y", features=["x"], weight="w", missing="mean").design.inputs
     assert feature.fill == (3.0,)  # the infinity has weight 0
+
+
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+@pytest.mark.parametrize("form", ["array", "float32", "frame", "stream", "csv"])
+def test_a_row_of_weight_0_is_absent_whatever_it_holds(form: str, missing: Any, tmp_path: Path) -> None:
+    """Missing or infinite, in feature, category or target: from every door, the fit is that without such rows."""
+    rng = np.random.default_rng(4)
+    full = pd.DataFrame(rng.integers(-9, 9, (24, 2)).astype(float), columns=["x1", "x2"])
+    full["k"] = list("ab" * 12)
+    full["y"] = rng.integers(-9, 9, 24).astype(float)
+    full["w"] = np.where(np.arange(24) < 7, 0.0, 1.0)
+    kept = full[7:].copy()
+    full.loc[0, "x1"] = full.loc[[1, 2], "y"] = full.loc[5, "x2"] = np.nan
+    full.loc[3, "x2"], full.loc[4, "y"], full.loc[6, "x1"] = np.inf, -np.inf, 1e30
+    if form in ("array", "float32"):
+        kind = np.float32 if form == "float32" else np.float64
+        X, y = (full[names].to_numpy().astype(kind) for names in (["x1", "x2"], "y"))
+        fits = [
+            linnet.fit(X[rows], y[rows], weight=full["w"].to_numpy()[rows], missing=missing, loss=loss)
+            for loss in ("squared", "absolute")
+            for rows in (slice(None), slice(7, None))
+        ]
+    else:
+        full.loc[5, "k"] = None
+        data: Any = {"frame": full, "stream": Stream(arrow(full)), "csv": tmp_path / "t.csv"}[form]
+        full.to_csv(tmp_path / "t.csv", index=False)
+        fits = [
+            linnet.fit(rows, "y", weight="w", missing=missing, loss=loss)
+            for loss in ("squared", "absolute")
+            for rows in (data, kept)
+        ]
+    for found, want in (fits[:2], fits[2:]):
+        assert found.n == want.n == 17
+        assert found.n_dropped + found.n_weightless == 7
+        assert found.n_filled == {}
+        if missing == "error":
+            assert found.n_weightless == 7
+        np.testing.assert_array_equal(found.coefficients, want.coefficients)
+        np.testing.assert_array_equal(found.std_errors, want.std_errors)
+
+
+def test_what_is_missing_in_rows_of_weight_0_is_not_counted() -> None:
+    frame = pd.DataFrame({"x": [np.nan, np.nan, 3, 4], "y": [np.nan, 2, 3, 4], "w": [0.0, 1, 1, 1]})
+    with pytest.raises(InputError, match=r"missing: 1 in column 'x' \(the first in row 2\)"):
+        gathered(open_source(frame, "y", weight="w"))
 
 
 def test_no_row_left_says_why() -> None:

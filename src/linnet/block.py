@@ -151,20 +151,21 @@ LARGE = 1e100
 
 
 def muted(values: Floats, weight: Float64s | None) -> Floats:
-    """Numbers of rows, (rows, …), with 0 for those so large in rows of weight 0: 0 times their squares would be NaN.
+    """Numbers of rows, (rows, …), with 0 for those of rows of weight 0 that are so large, infinite or missing (NaN).
 
-    What is not finite stays, to be refused. A copy where there are such numbers, which float32 does not hold.
+    Such a row counts as absent, but 0 times these, or times their squares, would be NaN. A copy where there are any.
     """
-    if weight is None or values.itemsize < FLOAT64[0].itemsize or weight.all():
+    if weight is None or weight.all():
         return values
+    most = min(LARGE, float(np.finfo(values.dtype).max))
     rows, found = np.flatnonzero(weight == 0), values
     for i in range(0, rows.size, 1 << 14):  # copies of a few at a time
         some = rows[i : i + (1 << 14)]
         part = values[some]
-        large = np.isfinite(part) & (np.abs(part) > LARGE)
-        if large.any():
+        usable = np.abs(part) <= most
+        if not usable.all():
             found = values.copy(order="K") if found is values else found
-            found[some] = np.where(large, 0.0, part)
+            found[some] = np.where(usable, part, 0)
     return found
 
 

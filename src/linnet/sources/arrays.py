@@ -43,7 +43,7 @@ class ArraySource(Source):
             y: (n,) or (n, 1), likewise.
             weight: (n,), each finite and at least 0, or None.
             missing: what happens to NaN: "error", "drop" or "mean" (see Design). A row without target or weight is
-                dropped by both of these.
+                dropped by both of these; one of weight 0 may hold anything, and is not refused.
             target: what to call y.
             block_rows: rows in a block; by default as many as make a large block.
 
@@ -59,7 +59,8 @@ class ArraySource(Source):
         if self._weight is not None:
             known = self._weight if missing == "error" else np.nan_to_num(self._weight, nan=0.0, posinf=np.inf)
             check_weight(known, numbered)
-            self._X, self._y = (muted(z, self._weight) if z.dtype.kind == "f" else z for z in (self._X, self._y))
+            if missing == "error":  # otherwise where rows with missing values have been dropped
+                self._X, self._y = (muted(z, self._weight) if z.dtype.kind == "f" else z for z in (self._X, self._y))
         self.rows = rows
         self.target = target
         self._latest: tuple[int, NDArray[np.intp] | None] = (0, None)
@@ -92,6 +93,7 @@ class ArraySource(Source):
                     self.dropped += int(kept.size - kept.sum())
                     self._latest = i, np.flatnonzero(kept)
                     X, y, weight = X[kept], y[kept], None if weight is None else weight[kept]
+                X, y = muted(X, weight), muted(y, weight)
             if weight is not None:
                 self.weightless += weight.size - int(np.count_nonzero(weight))
             yield Block(X, y, weight, i)

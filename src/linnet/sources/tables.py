@@ -228,10 +228,7 @@ class TableSource(Source):
 
     def _block(self, piece: Piece, start: int) -> Block:
         """The rows of a piece that are to be used."""
-        X, missing, unknown = self._encoder.features(piece)
-        y, weight = self._own(self.target, piece, missing), None
-        if self.weight:
-            weight = self._own(self.weight, piece, missing)
+        X, y, weight, missing, unknown = self._values(piece)
         unusable = missing
         if self.design.missing == "error" and missing:
             self._refuse_missing(missing, piece)
@@ -251,6 +248,22 @@ class TableSource(Source):
             used[slice(None) if kept is None else kept] = True if weight is None else weight > 0
             _refuse_levels(unknown, piece, used)
         return Block(muted(X, weight), muted(y, weight), weight, start)
+
+    def _values(
+        self, piece: Piece
+    ) -> tuple[Floats, Float64s, Float64s | None, dict[str, Mask], list[tuple[Feature, Mask]]]:
+        """X, y and weight of a piece's rows; the missing values of each column that has some; and unknown levels.
+
+        Where these are refused, those in rows of weight 0 are none: such a row counts as absent, whatever it holds.
+        """
+        X, missing, unknown = self._encoder.features(piece)
+        y, weight = self._own(self.target, piece, missing), None
+        if self.weight:
+            weight = self._own(self.weight, piece, missing)
+        if missing and weight is not None and self.design.missing == "error":
+            counting = ((column, mask & (weight != 0)) for column, mask in missing.items())
+            missing = {column: mask for column, mask in counting if mask.any()}
+        return X, y, weight, missing, unknown
 
     def _own(self, column: str, piece: Piece, missing: dict[str, Mask]) -> Float64s:
         """The values of the target or the weight, with missing ones noted."""
@@ -280,9 +293,7 @@ class TableSource(Source):
         counts: dict[str, int] = {}
         rows, first = 0, ""
         for piece in self._pieces():
-            missing = self._encoder.features(piece)[1]
-            for column in filter(None, (self.target, self.weight)):
-                self._own(column, piece, missing)
+            missing = self._values(piece)[3]
             if missing and not first:
                 first = piece.place(int(np.argmax(np.logical_or.reduce(list(missing.values())))))
             for column, mask in missing.items():
