@@ -525,6 +525,23 @@ def test_what_is_missing_in_rows_of_weight_0_is_not_counted() -> None:
         gathered(open_source(frame, "y", weight="w"))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_means_of_float32_columns_keep_their_dependencies(seed: int) -> None:
+    """Rounded to float32, they would tell apart what the rows do not, and the fit be called solved."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, 100, (2, 40))
+    frame = pd.DataFrame({"a": a, "b": b, "c": a + b}).astype(np.float32)
+    frame.loc[:6] = np.nan
+    frame["y"] = rng.standard_normal(40)
+    found, want = (linnet.fit(each, "y", missing="mean") for each in (frame, frame.astype(float)))
+    assert found.status is linnet.Status.RANK_DEFICIENT
+    assert found.notes == want.notes
+    np.testing.assert_array_equal(found.coefficients, want.coefficients)
+    gap = pd.DataFrame({"a": [np.nan, 3], "b": [2, 4], "c": [5, 7]}).astype(np.float32)
+    with pytest.warns(UserWarning, match="mean"):
+        np.testing.assert_array_equal(found.predict(gap), want.predict(gap.astype(float)))
+
+
 def test_no_row_left_says_why() -> None:
     table = pa.table({"a": [1.0, 2.0], "empty": pa.nulls(2), "y": [1.0, 2.0]})
     with pytest.raises(InputError, match=r"No row of the table is left: .* 2 in column 'empty'"):

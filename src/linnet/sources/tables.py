@@ -104,7 +104,7 @@ class Encoder:
 
     Attributes:
         design: how the columns become features.
-        dtype: that of X: float32 where every feature is float32 in the table, float64 otherwise.
+        dtype: that of X: float32 where every feature is float32 in the table and none is filled, float64 otherwise.
     """
 
     design: Design
@@ -112,8 +112,10 @@ class Encoder:
 
     @staticmethod
     def of(design: Design, table: Table) -> Encoder:
-        """The encoder for a table, none of whose numbers it rounds."""
-        single = all(f.levels is None and str(table.type_of(f.column)) == "float" for f in design.inputs)
+        """The encoder for a table, none of whose numbers it rounds, nor means that stand in for them."""
+        single = design.missing != "mean" and all(
+            f.levels is None and str(table.type_of(f.column)) == "float" for f in design.inputs
+        )
         return Encoder(design, np.float32 if single and design.inputs else np.float64)
 
     @property
