@@ -27,6 +27,7 @@ from linnet import console
         ("use another solver, or give a delta (delta=…)", "use another solver, or give a delta (--delta …)"),
         ("takes delta=1.0 or k=2", "takes delta=1.0 or k=2"),
         ("features= names 'x1' twice.", "--features names 'x1' twice."),
+        ("fit without weights (leave weight= out).", "fit without weights (leave --weight out)."),
         ("leave it out of features=.", "leave it out of --features."),
         ("errors='hc3' is not", "--errors hc3 is not"),
         (

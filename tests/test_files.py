@@ -488,9 +488,14 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     "semicolons and commas": ("t.csv", "a;y\nx, z;2\n", {}, "by semicolons: export it with commas.*sep=';'\\)"),
     "tabs and commas": ("t.csv", "a\ty\n1,5\t2\n", {}, r"by tabs, and .*sep='\\t', decimal=','"),
     "too many values in a single column": ("t.csv", "y\n1,5\n", {}, "has 2 columns where the header has 1: correct"),
-    "UTF-16": ("t.csv", "x,y\n1,2\n".encode("utf-16"), {}, "'.*t.csv' is not UTF-8"),
+    "UTF-16": ("t.csv", "x,y\n1,2\n".encode("utf-16"), {}, "'.*t.csv' is not UTF-8 .* -f UTF-16 -t"),
     "Latin-1 name": ("t.csv", "größe,y\n1,2\n".encode("latin-1"), {}, "'.*t.csv' is not UTF-8"),
-    "Latin-1 value": ("t.csv", "k,y\nblau,1\ngrün,2\n".encode("latin-1"), {}, "'.*t.csv' is not UTF-8"),
+    "Latin-1 value": (
+        "t.csv",
+        "k,y\nblau,1\ngrün,2\n".encode("latin-1"),
+        {},
+        r"'.*t.csv' is not UTF-8 text in column 'k' of row 2 \(line 3\): save .* -f WINDOWS-1252 -t",
+    ),
     "dates": ("t.csv", "d,y\n2020-01-01,2\n2020-01-02,3\n", {}, "'d' of '.*t.csv' holds dates or times"),
     "text target": ("t.csv", "x,y\n1,yes\n2,no\n", {}, "'y' of '.*t.csv' holds text.*0 and 1"),
     "identifier": ("t.csv", "k,y\n" + "".join(f"id{i},1\n" for i in range(1001)), {}, "'k' of .*identifier"),
@@ -511,6 +516,38 @@ def test_bad_files_are_refused_in_one_paragraph(tmp_path: Path, case: str) -> No
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
     assert not [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+
+
+OF_NO_USE: dict[str, list[str]] = {  # values of a column
+    "text": ["a", "b", "c", "d"],
+    "one text": ["1", "2", "b", "4"],
+    "text far down": [*["1", "2"] * 75_000, "b"],
+    "dates": ["2020-01-01"] * 4,
+    "other dates": ["01/02/2020"] * 4,
+    "hexadecimal": ["1", "0x10", "2", "3"],
+    "nothing": [""] * 4,
+}
+
+
+@pytest.mark.parametrize("case", OF_NO_USE)
+@pytest.mark.parametrize("role", ["x", "y", "w"])
+def test_the_remedy_is_one_for_that_column(tmp_path: Path, case: str, role: str) -> None:
+    """Another choice of features helps neither a target nor a weight."""
+    values = OF_NO_USE[case]
+    if role == "x" and case == "text":
+        return
+    columns = {name: values if name == role else [str(k % 5) for k in range(1, len(values) + 1)] for name in "xyw"}
+    path = write(
+        tmp_path / "t.csv",
+        "\n".join(["x,y,w,z", *(f"{x},{y},{w},1" for x, y, w in zip(*columns.values(), strict=True))]),
+    )
+    with pytest.raises(InputError, match=f"'{role}'") as caught:
+        gathered(open_source(path, "y", weight="w", missing="drop"))
+    message = str(caught.value)
+    instead = {"x": "(features=…)", "y": "another target", "w": "weight"}
+    assert instead[role] in message.replace("The weight", "")
+    if case != "nothing":  # where a sentence is for all of them
+        assert [each in message.replace("The weight", "") for each in instead.values()].count(True) == 1
 
 
 NOT_PLAIN = [
@@ -601,7 +638,7 @@ def test_files_must_agree_in_how_often_a_column_comes(tmp_path: Path, headers: t
 )
 def test_dates_that_are_written_otherwise_are_dates_too(tmp_path: Path, values: str) -> None:
     write(tmp_path / "t.csv", "x,y\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values.split(","))))
-    with pytest.raises(InputError, match=r"Column 'x' holds dates, such as '.*': convert them to a number first"):
+    with pytest.raises(InputError, match=r"Column 'x' holds dates, such as '.*': convert it to a number first"):
         open_source(tmp_path / "t.csv", "y")
 
 

@@ -17,7 +17,9 @@ from linnet.text import SPELLED
 
 DONE, NOT_CONVERGED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
-SETTINGS = "features|missing|errors|precision|solver|loss|losses|kind|scale|delta|lr|epochs|schedule|shuffle|init|tol"
+SETTINGS = (
+    "features|weight|missing|errors|precision|solver|loss|losses|kind|scale|delta|lr|epochs|schedule|shuffle|init|tol"
+)
 """Names that a message spells as Python does, and that are options here."""
 _SPOKEN = re.compile(
     r"""(?<![\w=])(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # a name as the data spell it, no matter how

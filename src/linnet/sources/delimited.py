@@ -106,7 +106,7 @@ class CsvTable(FileTable):
         )
         with _bytes(file) as stream:
             if stream.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-                raise _not_utf8(file)
+                raise _not_utf8(file, "UTF-16")
         # Of a single column, an empty line is a row whose value is missing; elsewhere it is no row.
         lone = types is not None and len(self.names) == 1
         above = next((line for line, _ in _records(file)), 1) - 1 if lone else 0
@@ -126,7 +126,15 @@ class CsvTable(FileTable):
             except UnicodeDecodeError as error:
                 raise _not_utf8(file) from error
             except pa.ArrowInvalid as error:
-                raise _explained(file, str(error), above, self._block_bytes) from error
+                raise self._explained(file, str(error), above) from error
+
+    def _explained(self, file: str, message: str, above: int) -> InputError:
+        """What Arrow says about a bad file, which counts so many lines above the header too."""
+        if value := BAD_VALUE.search(message):
+            index, row, names = int(value[1]), int(value[2]) - above, _header(file)
+            column = names[index] if index < len(names) else ""
+            return _bad_value(file, column, row - 1, value[3], value[4], self.otherwise(column))
+        return _unreadable(file, message, self._block_bytes)
 
 
 def _schema(reader: Any) -> Head:
@@ -219,8 +227,8 @@ def _guess(texts: Column) -> pa.DataType:
     return guessed
 
 
-def _explained(file: str, message: str, above: int, block_bytes: int) -> InputError:
-    """What Arrow says about a bad file, with the place and the remedy; so many lines above the header it counts too."""
+def _unreadable(file: str, message: str, block_bytes: int) -> InputError:
+    """What Arrow says about a bad file, with the place and the remedy."""
     if "Empty CSV" in message:
         with _bytes(file) as stream:
             start = stream.read(block_bytes + 1)
@@ -243,10 +251,6 @@ def _explained(file: str, message: str, above: int, block_bytes: int) -> InputEr
             f"R{_place(file, row - 1)[1:]} has {got:,} columns where the header has {expected:,}: "
             f"correct that row{hint}; a value that contains the separator must stand in double quotes."
         )
-    if value := BAD_VALUE.search(message):
-        index, row = int(value[1]), int(value[2]) - above
-        names = _header(file)
-        return _bad_value(file, names[index] if index < len(names) else "", row - 1, value[3], value[4])
     return InputError(f"{file!r} cannot be read as CSV ({message.strip().partition(chr(10))[0]}).")
 
 
@@ -268,10 +272,10 @@ def _differently_separated(file: str, mark: str, values: str) -> InputError:
     )
 
 
-def _bad_value(file: str, column: str, row: int, wanted: str, what: str) -> InputError:
-    """Say that a value is not what its column holds elsewhere."""
+def _bad_value(file: str, column: str, row: int, wanted: str, what: str, otherwise: str) -> InputError:
+    """Say that a value is not what its column holds elsewhere, and what `otherwise` to do than to correct it."""
     if wanted == "string" or "UTF8" in what:
-        return _not_utf8(file)
+        return _not_utf8(file, where=f" in column {column!r} of {_place(file, row).replace(f' of {file!r}', '')}")
     value = what.removeprefix("invalid value ").strip("'")
     shown = value if len(value) <= 40 else value[:40] + "…"
     expected = "true or false" if wanted == "bool" else "a number"
@@ -279,13 +283,15 @@ def _bad_value(file: str, column: str, row: int, wanted: str, what: str) -> Inpu
     remedy = "write it in decimal digits" if HEXADECIMAL.match(value) else "correct that value"
     return InputError(
         f"Column {column!r} holds {shown!r} in {_place(file, row)}, where {expected} is expected{before}: {remedy}, or "
-        "leave it empty where it is missing. Or fit without that column (features=…)."
+        f"leave it empty where it is missing. Or {otherwise}."
     )
 
 
-def _not_utf8(file: str) -> InputError:
-    """Say that a file is in another encoding."""
-    return InputError(f"{file!r} is not UTF-8 text: save it in that encoding, for instance with iconv -t UTF-8.")
+def _not_utf8(file: str, encoding: str = "WINDOWS-1252", where: str = "") -> InputError:
+    """Say that a file is in another encoding: this one, or what most such files are in; and where that shows."""
+    return InputError(
+        f"{file!r} is not UTF-8 text{where}: save it in that encoding, for instance with iconv -f {encoding} -t UTF-8."
+    )
 
 
 def _place(file: str, row: int) -> str:

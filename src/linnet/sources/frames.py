@@ -269,7 +269,7 @@ def _arrow(values: Any, name: str) -> Column:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"Column {name!r} cannot be used ({_first_line(error)}): convert it to numbers or text of one type, "
-            "or fit without it (features=…)."
+            "or, if it is a feature, fit without it (features=…)."
         ) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 

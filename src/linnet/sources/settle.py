@@ -40,9 +40,10 @@ def table_source(
         InputError: a column is absent, comes twice or cannot be used, or no feature is left.
     """
     inputs = _features(table, target, features, weight)
-    own = [target] if weight is None else [target, weight]
+    own = {target: "target"} if weight is None else {target: "target", weight: "weight"}
+    table.own = own
     table.settle([*inputs, *own])
-    for column, role in zip(own, ("target", "weight"), strict=False):
+    for column, role in own.items():
         require_number(table, column, f"The {role}")
     decide = {"error": [], "mean": own, "drop": [*inputs, *own]}[missing]
     levels = _levels(table, [column for column in inputs if _is_text(table, column)], decide, weight)
@@ -80,8 +81,11 @@ def require_number(table: Table, column: str, role: str) -> None:
             f"Column {column!r} of {table} holds text, but the fit knows it as a number: "
             "give data with the same types as those that the model was fitted on."
         )
-    remedy = ": a yes/no target can be recoded as 0 and 1" if role == "The target" else ""
-    raise InputError(f"{role} {column!r} of {table} holds text, but linear regression needs a number there{remedy}.")
+    remedy = "a yes/no target can be recoded as 0 and 1" if role == "The target" else "name a column of numbers"
+    raise InputError(
+        f"{role} {column!r} of {table} holds text, but linear regression needs a number there: {remedy}, or "
+        f"{table.otherwise(column)}."
+    )
 
 
 def _features(table: Table, target: str, features: Sequence[str] | None, weight: str | None) -> list[str]:
@@ -173,7 +177,7 @@ def _is_text(table: Table, column: str) -> bool:
 def _refuse_type(table: Table, column: str) -> None:
     """Say that a column can be neither a number nor a category."""
     raise InputError(
-        f"Column {column!r} of {table} holds {why_refused(table.type_of(column))}, or fit without it (features=…)."
+        f"Column {column!r} of {table} holds {why_refused(table.type_of(column))}, or {table.otherwise(column)}."
     )
 
 
@@ -261,8 +265,8 @@ def _refuse_almost_numbers(table: Table, column: str) -> None:
             dates, alike = (pc.match_substring_regex(known, which).to_pylist() for which in (DATE, LIKE_A_NUMBER))
             if dates.count(True) > 0.5 * len(dates):
                 raise InputError(
-                    f"Column {column!r} holds dates, such as {known[0].as_py()!r}: convert them to a number first, "
-                    "such as days since a date, or fit without them (features=…)."
+                    f"Column {column!r} holds dates, such as {known[0].as_py()!r}: convert it to a number first, "
+                    f"such as days since a date, or {table.otherwise(column)}."
                 )
             if alike.count(True) < 0.5 * len(alike):
                 return
@@ -270,18 +274,18 @@ def _refuse_almost_numbers(table: Table, column: str) -> None:
         bad = pc.index(pc.match_substring_regex(texts, NUMBER), False).as_py()
         if bad >= 0:
             alike = pc.match_substring_regex(texts[bad], LIKE_A_NUMBER).as_py()
-            _refuse_text(column, texts[bad].as_py(), table.place(piece, bad), alike)
+            _refuse_text(table, column, texts[bad].as_py(), table.place(piece, bad), alike)
 
 
-def _refuse_text(column: str, text: str, place: str, alike: bool) -> None:
+def _refuse_text(table: Table, column: str, text: str, place: str, alike: bool) -> None:
     """Say that a number was expected."""
     remedy = (
         "write such values as digits with a decimal point, like -1234.5, without any other sign"
         if alike
         else "correct that value, or leave it empty where it is missing"
     )
+    meant = "If the column is meant as a category, spell its levels so that they do not read as numbers; or "
     raise InputError(
-        f"Column {column!r} holds {text!r} in {place}, where a number is expected as in other rows: {remedy}. If the "
-        "column is meant as a category, spell its levels so that they do not read as numbers; or fit without "
-        "it (features=…)."
+        f"Column {column!r} holds {text!r} in {place}, where a number is expected as in other rows: {remedy}. "
+        f"{'Or ' if column in table.own else meant}{table.otherwise(column)}."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -55,6 +56,7 @@ class Table(ABC):
         rereadable: whether `pieces` may be called a second time.
         typed: whether the types are certain; False where they are guessed from text.
         shuffle: as in Source.
+        own: the columns that are the target or the weight, and which of the two.
     """
 
     names: tuple[str, ...]
@@ -62,6 +64,7 @@ class Table(ABC):
     rereadable: bool = True
     typed: ClassVar[bool] = True
     shuffle: ClassVar[str] = "none"
+    own: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def pieces(self, kinds: Mapping[str, Kind], rows: int) -> Iterator[Piece]:
@@ -92,6 +95,13 @@ class Table(ABC):
     def place(self, piece: Piece, row: int) -> str:
         """`Piece.place`, with the number of the line where rows come from a text file."""
         return piece.place(row)
+
+    def otherwise(self, column: str) -> str:
+        """What else to do where a column cannot be used, which `features=` helps only of a feature."""
+        role = self.own.get(column)
+        if role is None:
+            return "fit without it (features=…)"
+        return "name another target" if role == "target" else "fit without weights (leave weight= out)"
 
     def settle(self, columns: list[str]) -> None:
         """Make the types of these columns certain, as far as reading them can."""
@@ -213,7 +223,10 @@ class TableSource(Source):
         if not start:
             raise InputError(f"There are no rows in {self.table}.")
         if self.dropped == start:
-            raise InputError(f"No row of {self.table} is left: {self._counted()}. Leave such columns out (features=…).")
+            raise InputError(
+                f"No row of {self.table} is left: {self._counted()}. Leave such features out (features=…), or name "
+                "another target or weight."
+            )
 
     def where(self, row: int) -> str:
         """How a message names a row of the latest block, numbered as `Block.start` numbers it."""
