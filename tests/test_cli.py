@@ -259,7 +259,10 @@ def test_what_does_not_converge_is_status_1_and_still_written(run: Any, table: P
     assert (tmp_path / "f.svg").exists()
     assert "Diverged: the learning rate is too large" in outcome.out
     assert linnet.load(tmp_path / "m.json", Fit).status is Status.DIVERGED
-    assert run(*learn, "--lr", "1e-6", "--epochs", 1).status == 1
+    stopped = run(*learn, "--lr", "1e-6", "--epochs", 1)
+    assert stopped.status == 1
+    assert "allow more of them (--epochs); --solver auto finds" in " ".join(stopped.out.split())
+    assert max(map(cell_len, stopped.out.splitlines())) <= 80  # respelled before it is broken into lines
     assert linnet.load(tmp_path / "m.json", Fit).status is Status.STOPPED
 
 

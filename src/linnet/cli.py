@@ -370,9 +370,9 @@ def _show(result: Fit | Fits | Comparison, level: float, *, as_json: bool) -> No
     if as_json:
         say(json.dumps(result.to_dict(level), ensure_ascii=not holds_unicode(), allow_nan=False))
     else:
-        with spelled_for(encoding()):
+        with spelled_for(encoding(), typed):
             text = render(result, level) if isinstance(result, Fit) else str(result)
-        say(typed(text))
+        say(text)
 
 
 def _columns(labels: Sequence[str], intervals: bool) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import ROUND_UP, Context
@@ -19,6 +19,7 @@ ASCII = {
     "λ": "lambda", "\N{REPLACEMENT CHARACTER}": "?",
 }  # fmt: skip
 _encoding: ContextVar[str | None] = ContextVar("encoding", default=None)
+_worded: ContextVar[Callable[[str], str]] = ContextVar("worded", default=str)
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
@@ -34,13 +35,17 @@ codecs.register_error(SPELLED, _in_ascii)
 
 
 @contextmanager
-def spelled_for(encoding: str | None) -> Iterator[None]:
-    """Names, lines and tables made meanwhile are as wide as they are where that encoding holds not all characters."""
-    token = _encoding.set(encoding)
+def spelled_for(encoding: str | None, worded: Callable[[str], str] = str) -> Iterator[None]:
+    """Names, lines and tables made meanwhile are as wide as they are where that encoding holds not all characters.
+
+    Sentences are `worded` for their reader before they are broken into lines, which would be too long afterwards.
+    """
+    encoded, wording = _encoding.set(encoding), _worded.set(worded)
     try:
         yield
     finally:
-        _encoding.reset(token)
+        _encoding.reset(encoded)
+        _worded.reset(wording)
 
 
 def spelled(text: str) -> str:
@@ -139,7 +144,7 @@ def wrap(text: str, first: str = "", rest: str = "", width: int = WIDTH) -> list
 
     lines = [first]
     indent = first
-    for word in printable(text).split():
+    for word in printable(_worded.get()(text)).split():
         room = width - cell_len(rest)
         for piece in [word] if cell_len(word) <= room else chop_cells(word, room):
             gap = "" if lines[-1] == indent else " "
