@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.cells import cell_len
 
@@ -616,6 +617,28 @@ def test_remedies_that_a_prediction_can_follow(run: Any, table: Path, model: Pat
     how = ["predict", tmp_path / "huber.json", table, "--interval", "0.9"]
     refused(run(*how), "--kind confidence", "--quantile 0.025,0.975")  # and no header on stdout
     assert run(*how, "--kind", "confidence").status == 0
+
+
+@pytest.mark.parametrize("out", [[], ["-o", "p.csv"], ["-o", "p.parquet"]])
+def test_a_file_without_rows_is_predicted_or_refused_as_any(
+    run: Any, model: Path, table: Path, monkeypatch: pytest.MonkeyPatch, out: list[str]
+) -> None:
+    monkeypatch.chdir(table.parent)
+    Path("none.csv").write_text("x1,x2,y\n")
+    assert run("fit", table, "-t", "y", "--loss", "absolute", "--save", "median.json").status == 0
+    before = contents(table.parent)
+    refused(run("predict", "median.json", "none.csv", "--interval", 0.9, *out), "--kind confidence")
+    assert contents(table.parent) == before
+    asked: list[tuple[Path | str, list[object]]] = [(model, []), (model, ["--interval", 0.9]), ("median.json", [])]
+    for fitted, options in asked:
+        done = run("predict", fitted, "none.csv", *options, *out)
+        assert done.status == 0
+        named = "prediction,low,high\n" if options else "prediction\n"
+        if out:
+            read = pd.read_csv if out[1] == "p.csv" else pd.read_parquet
+            assert read(out[1]).shape == (0, named.count(",") + 1)
+        else:
+            assert done.out == named
 
 
 def test_a_folder_is_not_predicted_into(run: Any, model: Path, tmp_path: Path) -> None:

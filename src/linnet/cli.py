@@ -263,6 +263,7 @@ def predict(
             f"{model} was fitted on an array, whose columns have no names to look for in {data}: predict in Python, "
             "linnet.load(model).predict(array), or fit a table, whose columns have names."
         )
+    columns = _columns(labels, interval is not None)
     predictor = Predictor(fits, interval, kind, labels)
     blocks = predictor.blocks(data)
     start = list(islice(blocks, 1))  # so that what cannot be predicted at all is refused before anything is written
@@ -270,11 +271,11 @@ def predict(
     def steps(write: Callable[[Sequence[Float64s]], None]) -> Iterator[Step]:
         rows = 0
         for count, predicted in enumerate(chain(start, blocks), 1):
-            write(list(predicted.reshape(len(predicted), -1).T))
+            write(list(predicted.reshape(len(predicted), len(columns)).T))
             rows += len(predicted)
             yield Step(epoch=1, step=count, rows=rows)
 
-    with outputs.rows_to(out, _columns(labels, interval is not None)) as write:
+    with outputs.rows_to(out, columns) as write:
         for _ in watch(steps(write), progress=False if quiet or out is None else None):
             pass
     for text in predictor.remarks():

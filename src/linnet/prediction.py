@@ -44,22 +44,25 @@ class Predictor:
     def blocks(self, data: Any) -> Iterator[Float64s]:
         """The predictions for all rows of the data, in order: (m, k) for k fits, or (m, k, 3) with an interval.
 
+        Where there are no rows, one block without any: what these fits cannot be asked for is refused all the same.
+
         Raises:
             InputError: as for Fit.predict.
         """
+        rows = None
         for rows in prediction_blocks(data, self._fits[0].design):
             predicted = side_by_side(self._fits, rows.X, self._interval, self._kind)
             if rows.dropped is not None:
                 predicted[rows.dropped] = np.nan
             self._note(rows, predicted)
             yield predicted
+        if rows is None:
+            none = np.empty((0, len(self._fits[0].names)))
+            yield side_by_side(self._fits, none, self._interval, self._kind)
 
     def all(self, data: Any) -> Float64s:
         """The same as one array, with a warning of what is not known."""
         parts = [*self.blocks(data)]
-        if not parts:
-            none = np.empty((0, len(self._fits[0].names)))
-            parts.append(side_by_side(self._fits, none, self._interval, self._kind))
         for text in self.remarks():
             warnings.warn(text, stacklevel=3)  # at the line that asked a Fit to predict
         return np.concatenate(parts)
