@@ -200,7 +200,7 @@ def test_without_standard_errors_every_change_of_sign_is_told() -> None:
 def test_a_weight_without_standard_error_never_stands_for_the_other_side() -> None:
     flags, notes = flags_of([[3.0], [-2.0], [1.0]], [[1.0], [np.nan], [1.0]])
     assert flags == {("x1", "sign"): False}
-    assert "3 under A (t 3.0) but -2 under B" in notes
+    assert "3 under A (t 3.0) but -2 under B (no standard error); only under A is it clearly" in notes
 
 
 def test_ranks_that_change_are_clear_beyond_both_standard_errors() -> None:

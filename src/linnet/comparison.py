@@ -233,9 +233,10 @@ def _sign_changes(fits: Fits, known: NDArray[np.bool_]) -> Iterator[Flag]:
         clear = [bool(abs(t[i, j]) > CLEAR) for i in (up, down)]
         if sure and not any(clear):
             continue
+        told = (("no standard error" if np.isnan(each) else f"t {each:.1f}") for each in t[sorted((up, down)), j])
         sides = [
-            f"{about(weights[i, j], 4)} under {fits.labels[i]}" + (f" (t {t[i, j]:.1f})" if sure else "")
-            for i in sorted((up, down))
+            f"{about(weights[i, j], 4)} under {fits.labels[i]}" + (f" ({how})" if sure else "")
+            for i, how in zip(sorted((up, down)), told, strict=True)
         ]
         text = f"`{fits.names[j]}` changes sign: {' but '.join(sides)}"
         if sure and not all(clear):
