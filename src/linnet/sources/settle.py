@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 from linnet.block import InputError
 from linnet.design import Design, Feature, Missing
 from linnet.sources.columns import Kind, decoding, distinct, in_use, kind_of, why_refused
-from linnet.sources.tables import Table, TableSource, listed, rows_per_block, with_fill
+from linnet.sources.means import Means
+from linnet.sources.tables import Table, TableSource, listed, rows_per_block
 
 MOST_LEVELS = 1000  # a category with more is an identifier, and each level would cost a column
 
@@ -34,7 +36,7 @@ PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas stores its index
 def table_source(
     table: Table, target: str, features: Sequence[str] | None, weight: str | None, missing: Missing
 ) -> TableSource:
-    """The source of a table's rows, its design settled: at most one pass over its text columns.
+    """The source of a table's rows, its design settled: one pass where columns are text, one where means are to fill.
 
     Raises:
         InputError: a column is absent, comes twice or cannot be used, or no feature is left.
@@ -45,12 +47,40 @@ def table_source(
     table.settle([*inputs, *own])
     for column, role in own.items():
         require_number(table, column, f"The {role}")
-    decide = {"error": [], "mean": own, "drop": [*inputs, *own]}[missing]
+    decide = {"error": [], "mean": [*own], "drop": [*inputs, *own]}[missing]
     levels = _levels(table, [column for column in inputs if _is_text(table, column)], decide, weight)
     design = Design(tuple(Feature(column, levels.get(column)) for column in inputs), missing)
     _refuse_same_names(table, design)
     source = TableSource(table, design, target, weight)
-    return with_fill(source) if missing == "mean" else source
+    return _with_fill(source) if missing == "mean" else source
+
+
+def _with_fill(source: TableSource) -> TableSource:
+    """The same source, its missing features filled with the weighted means of the rows in use: one pass.
+
+    Raises:
+        InputError: a column has no value at all, no row is used, or the rows can be read only once.
+    """
+    if not source.rereadable:
+        raise InputError(
+            f'missing="mean" reads the rows twice, but {source.table} can be read only once: '
+            'give a table, a data frame or a file, or use missing="drop".'
+        )
+    means = Means(source.design.names, source.where)
+    for block in source.blocks():
+        means.add(block.X, block.weight, block.start)
+    values, inputs, at = means.values, [], 0
+    for feature in source.design.inputs:
+        fill = values[at : at + feature.width]
+        if np.isnan(fill).any():
+            raise InputError(
+                f"Column {feature.column!r} of {source.table} has no value in any row that is used: leave it out."
+            )
+        filled = int(means.absent[at]) if feature.width else 0
+        inputs.append(replace(feature, fill=tuple(float(value) for value in fill), filled=filled))
+        at += feature.width
+    design = replace(source.design, inputs=tuple(inputs))
+    return TableSource(source.table, design, source.target, source.weight)
 
 
 def check_prediction(table: Table, design: Design) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from linnet.block import Block, Float64s, Floats, InputError, check_weight, muted
 from linnet.design import Design, Feature
 from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, decoding, write_indicators, write_numbers
-from linnet.sources.means import Means
 from linnet.sources.source import NewRows, Source
 
 if TYPE_CHECKING:
@@ -375,31 +374,3 @@ def _refuse_infinite(X: Floats, design: Design, where: Callable[[int], str]) -> 
         InputError: names the first column and row at fault.
     """
     Block(np.where(np.isnan(X), 0, X)).check(design.names, "", where)
-
-
-def with_fill(source: TableSource) -> TableSource:
-    """The same source, its missing features filled with the weighted means of the rows in use: one pass.
-
-    Raises:
-        InputError: a column has no value at all, no row is used, or the rows can be read only once.
-    """
-    if not source.rereadable:
-        raise InputError(
-            f'missing="mean" reads the rows twice, but {source.table} can be read only once: '
-            'give a table, a data frame or a file, or use missing="drop".'
-        )
-    means = Means(source.design.names, source.where)
-    for block in source.blocks():
-        means.add(block.X, block.weight, block.start)
-    values, inputs, at = means.values, [], 0
-    for feature in source.design.inputs:
-        fill = values[at : at + feature.width]
-        if np.isnan(fill).any():
-            raise InputError(
-                f"Column {feature.column!r} of {source.table} has no value in any row that is used: leave it out."
-            )
-        filled = int(means.absent[at]) if feature.width else 0
-        inputs.append(replace(feature, fill=tuple(float(value) for value in fill), filled=filled))
-        at += feature.width
-    design = replace(source.design, inputs=tuple(inputs))
-    return TableSource(source.table, design, source.target, source.weight)
