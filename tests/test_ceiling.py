@@ -200,6 +200,17 @@ def test_few_rows_are_judged_together_with_those_before(size: int, average: bool
     np.testing.assert_allclose(pieces.coef_, whole.coef_, rtol=1e-10)
 
 
+@pytest.mark.parametrize("loss", ["absolute", "huber", "quantile"])
+def test_a_penalty_does_not_throw_weights_far_off_row_by_row(loss: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    y = 3.0 * X.sum(axis=1) + 10.0 * rng.standard_normal(300)
+    model = LinearRegressor(loss=loss, l2=0.1, fit_intercept=False, solver=SGD())
+    for i in range(300):
+        model.partial_fit(X[i : i + 1], y[i : i + 1])
+        assert i < 30 or np.abs(model.coef_).max() < 30.0, i
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("before", [0, 5000])
 def test_an_explosion_among_pieces_is_seen_soon(before: int) -> None:

@@ -151,7 +151,10 @@ def test_the_rate_does_not_depend_on_the_overall_size_of_weights(
 def test_the_rate_is_that_of_the_formula(
     lightest: int | None, intercept: bool, widest: int, l2: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1 / (λ·(B-1)/B + ρ/B) for standardised rows, and 2/λ for the columns as they are, by Moments or by the rows."""
+    """1 / (λ·(B-1)/B + ρ/B) for standardised rows, and 2/λ for the columns as they are, by Moments or by the rows.
+
+    A penalty is part of λ and of ρ.
+    """
     monkeypatch.setattr(gathering, "WIDEST", widest)
     X, y = made(600, offset=50.0, sizes=(1.0, 20.0, 0.3, 1.0))
     X[:, 1] += X[:, 0] * 30 + 7
@@ -162,7 +165,7 @@ def test_the_rate_is_that_of_the_formula(
     ones = np.full((600, 1), float(intercept))
     z, raw = np.hstack([ones, (X - centre) / unit]), np.hstack([ones, X])
     square = share * (z**2).sum(axis=1)
-    fourth = square @ square / square.sum()
+    fourth = square @ square / square.sum() + (l2 / unit**2).max()
     largest, top = (
         np.linalg.eigvalsh((rows * share[:, None]).T @ rows / 600 + np.diag([0.0, *penalty]))[-1]
         for rows, penalty in ((z, l2 / unit**2), (raw, [l2] * 4))
@@ -175,6 +178,40 @@ def test_the_rate_is_that_of_the_formula(
     assert (last.survey.moments is None) == (widest == 3)
     sample = Spool.over(next(iter(source.blocks()))).sample(600)
     assert last.survey.stable_rate(sample) == pytest.approx(2.0 / top, rel=1e-9)
+
+
+@pytest.mark.parametrize("widest", [4096, 0], ids=["moments", "wide"])
+@pytest.mark.parametrize("loss", ["squared", "absolute", "huber", "quantile"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("l2", [1.0, 1000.0])
+def test_a_penalty_lowers_the_rate_beforehand(
+    l2: float, intercept: bool, loss: str, widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes no row one that is far out."""
+    monkeypatch.setattr(gathering, "WIDEST", widest)
+    X, y = made(300, noise=30.0)
+    solver = SGD(batch_size=2, epochs=50)
+    fit = linnet.fit(X, y, loss=loss, l2=l2, intercept=intercept, errors="none", solver=solver)
+    assert not any("lowered" in note for note in fit.notes)
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+def test_a_penalty_on_a_constant_column_leaves_the_rate_alone(loss: str) -> None:
+    X, y = made(300, noise=1000.0)
+    objective = Objective(linnet.losses.named_loss(loss), l2=1e-9)
+    one, two = (
+        list(SGD(epochs=1).steps(objective, ArraySource(x, y)))[-1].settings["lr"]
+        for x in (X, np.column_stack([X, np.full(300, 4.0)]))
+    )
+    assert two == pytest.approx(one, rel=1e-6)
+
+
+def test_a_penalty_is_part_of_the_largest_stable_rate_of_wide_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "WIDEST", 0)
+    X, y = made(300)
+    fit = linnet.fit(X, y, l2=500.0, solver=SGD(lr=0.1))
+    top = np.linalg.eigvalsh(X.T @ X / 300)[-1] + 500.0
+    assert any(f"stable up to {2 / top:.3g} (2/λ)" in note for note in fit.notes), fit.notes
 
 
 @pytest.mark.parametrize("loss", ["absolute", "huber", "quantile"])

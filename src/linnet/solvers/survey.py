@@ -218,7 +218,8 @@ class Survey:
         of fourth moments over second ones (Jain et al. 2018, Journal of Machine Learning Research 18(223)); half of
         that is taken, with ρ estimated by Σ‖z‖⁴/Σ‖z‖² over a sample of the rows z.
 
-        Where the loss's slope is limited, its curvature near the optimum is about limit over the residuals' spread.
+        A penalty's curvature, l2·metric, is the same in each minibatch: it adds to λ and to ρ. Where the loss's slope
+        is limited, its own curvature near the optimum is about limit over the residuals' spread; the penalty's stays.
 
         Args:
             batch_size: B.
@@ -227,21 +228,22 @@ class Survey:
             alone: whether minibatches come from these rows alone, and not from all that are known.
         """
         fourth = self._fourth(sample, unit)
-        scale = np.sqrt(self.metric)
-        if self.solution is None:
-            largest = _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight)
-        else:
-            largest = self.solution.equations.largest_eigenvalue(scale, self.objective.l2)
-            if alone:
-                largest = max(largest, _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight))
-        rate = 1.0 / max((largest * (batch_size - 1) + fourth) / batch_size, TINY)
+        penalty = self.objective.l2 * self.metric[1:]
+        steady = float(penalty[self.scale[:-1] > 0].max(initial=0.0))  # nothing moves the weight of a constant
+        scale, largest = np.sqrt(self.metric), 0.0
+        if alone or self.solution is None:
+            largest = _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight) + steady
+        if self.solution is not None:
+            largest = max(largest, self.solution.equations.largest_eigenvalue(scale, self.objective.l2))
+        rate = 1.0 / max((largest * (batch_size - 1) + fourth + steady) / batch_size, TINY)
         assert self.objective.loss.bend is not None
         _, steepness, limit = self.objective.loss.bend
         if math.isinf(limit):
             return rate
         # slopes that are bounded must yet lead as far as the target spreads, within an epoch or a hundred steps
         pace = max(self.spread(sample), min(0.01, 4.0 * batch_size / self.n) * float(self.scale[-1]))
-        return rate * max(1.0 / steepness, pace / limit)
+        longer = max(1.0 / steepness, pace / limit)
+        return rate * longer / (1.0 + (longer - 1.0) * steady * rate)
 
     def _fourth(self, sample: Block, unit: float) -> float:
         """Σ w²·‖z‖⁴ / Σ w·‖z‖² over a sample, in standardised units, with row weights of mean 1."""
@@ -275,7 +277,7 @@ class Survey:
             return self.moments.stable_rate(self.objective.l2, self.objective.intercept)
         unit = _joined(float(self.objective.intercept), np.ones(self.scale.size - 1))
         with np.errstate(over="ignore"):
-            return 2.0 / max(_largest_of_rows(unit, sample.X, sample.weight), TINY)
+            return 2.0 / max(_largest_of_rows(unit, sample.X, sample.weight) + self.objective.l2, TINY)
 
     @cached_property
     def size(self) -> Float64s:
