@@ -200,6 +200,18 @@ def test_few_rows_are_judged_together_with_those_before(size: int, average: bool
     np.testing.assert_allclose(pieces.coef_, whole.coef_, rtol=1e-10)
 
 
+@pytest.mark.parametrize("loss", ["squared", "absolute", "huber", "quantile"])
+def test_a_row_near_the_centre_hardly_moves_weights(loss: str) -> None:
+    """A rate that was judged by it alone could be as large as it likes: without an intercept, a row may be all 0."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    y = 3.0 * X.sum(axis=1) + 10.0 * rng.standard_normal(300)
+    model = LinearRegressor(loss=loss, fit_intercept=False, solver=SGD(batch_size=4)).partial_fit(X, y)
+    before = model.coef_
+    model.partial_fit([[0.001, 0.001]], [10.0])
+    assert np.abs(model.coef_ - before).max() < 2.0  # the mean follows the last weights anyway
+
+
 @pytest.mark.parametrize("loss", ["absolute", "huber", "quantile"])
 def test_a_penalty_does_not_throw_weights_far_off_row_by_row(loss: str) -> None:
     rng = np.random.default_rng(0)

@@ -225,10 +225,13 @@ class Survey:
             batch_size: B.
             sample: some of the rows, as float64.
             unit: what makes the mean weight of all rows 1, those of weight 0 among them.
-            alone: whether minibatches come from these rows alone, and not from all that are known.
+            alone: whether minibatches come from these rows alone, and not from all that are known. Where these lie near
+                the centre, the others still limit the rate: their ρ is at least their mean ‖z‖² (Jensen's inequality).
         """
         fourth = self._fourth(sample, unit)
         penalty = self.objective.l2 * self.metric[1:]
+        if alone:
+            fourth = max(fourth, float(np.count_nonzero(self.metric) - penalty.sum()))
         steady = float(penalty[self.scale[:-1] > 0].max(initial=0.0))  # nothing moves the weight of a constant
         scale, largest = np.sqrt(self.metric), 0.0
         if alone or self.solution is None:
