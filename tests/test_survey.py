@@ -477,3 +477,15 @@ def test_weights_that_are_all_alike_are_none(n: int) -> None:
     X, y = made(n)
     for loss in ("absolute", "huber"):
         assert rate(X, y, np.ones(n), loss) == rate(X, y, None, loss)
+
+
+def test_weights_that_pass_through_0_do_not_rest() -> None:
+    """They start where four epochs of gradient descent lead exactly there, from the far side of the optimum."""
+    X, y = made(200, sizes=(1.0,))
+    square = float(X[:, 0] @ X[:, 0])
+    best, share = float(X[:, 0] @ y) / square, (1.0 - 0.1 * square / 200) ** 4
+    solver = SGD(lr=0.1, batch_size=200, shuffle=False, start=(0.0, -best * (1.0 - share) / share))
+    fit = linnet.fit(X, y, loss=Huber(1e6), solver=solver, intercept=False)
+    assert fit.status is Status.STEADY
+    assert fit.settings["epochs"] > 4
+    assert fit.weights[0] == pytest.approx(best, abs=fit.std_errors[0])

@@ -311,10 +311,10 @@ class Run:
             return None, anchor
         if self.survey.optimum is not None:
             return self.survey.reached if near else None, anchor
-        epoch, before = anchor or (0, np.zeros_like(at))
+        epoch = anchor[0] if anchor else 0
         if place.epoch < 2 * max(epoch, 2):
             return None, anchor
-        if (np.abs(at - before) <= self._still).all():
+        if anchor is not None and (np.abs(at - anchor[1]) <= self._still).all():
             return Status.STEADY, anchor  # a run that is interrupted now finds that again
         return None, (place.epoch, at)
 
