@@ -237,6 +237,23 @@ def test_weights_of_columns_far_smaller_than_others_keep_their_digits(size: floa
         assert (np.abs(l2 * w.sum() * fit.weights - X.T @ (w * slopes)) <= open_to).all(), seed
 
 
+def test_a_small_penalty_on_more_features_than_rows_leaves_the_smallest_weights_that_reproduce_the_target() -> None:
+    """As long as multipliers stay within their bounds, whatever the quantile."""
+    for seed in range(40):
+        rng = np.random.default_rng([seed, 6])
+        n, q = int(rng.integers(2, 6)), float(rng.choice([0.5, 0.3]))
+        X = rng.integers(-3, 4, (n, n + int(rng.integers(1, 4)))).astype(float) * 2.0 ** rng.integers(0, 3)
+        y, w = rng.integers(-5, 6, n).astype(float), rng.uniform(0.5, 2, n)
+        if np.linalg.cond(X) > 100:
+            continue
+        multipliers = np.linalg.solve(X @ X.T, y)
+        share = float(np.abs(multipliers / w).max()) * w.sum() / min(q, 1 - q)
+        fit = fitted(X, y, linnet.Quantile(q), weight=w, l2=rng.choice([0.5, 1e-3, 1e-6]) / share, intercept=False)
+        smallest = X.T @ multipliers
+        assert fit.status is Status.SOLVED, seed
+        assert np.abs(fit.weights - smallest).max() <= 1e-11 * np.abs(smallest).max(), seed
+
+
 def test_several_quantiles_are_each_as_alone() -> None:
     for kind in ("normal", "Cauchy", "ties", "whole weights", "no intercept"):
         case = random_case(KINDS.index(kind))[1]

@@ -204,9 +204,14 @@ def _strict(problem: Problem, r: Float64s, a: Float64s) -> NDArray[np.bool_]:
 
 def _sizes(problem: Problem, beta: Float64s) -> Float64s:
     """What residuals are the differences of, (n,)."""
+    # with the usual one, since a plane of zeros has no size of its own
+    return np.asarray(_usual(problem) + np.abs(problem.y) + np.abs(beta) @ np.abs(problem.Z))
+
+
+def _usual(problem: Problem) -> float:
+    """The median size of targets that are not 0."""
     away = np.abs(problem.y[problem.y != 0])
-    usual = float(np.median(away)) if away.size else 0.0  # since a plane of zeros has no size of its own
-    return np.asarray(usual + np.abs(problem.y) + np.abs(beta) @ np.abs(problem.Z))
+    return float(np.median(away)) if away.size else 0.0
 
 
 def _rounding(problem: Problem, beta: Float64s, on: NDArray[np.bool_]) -> float:
@@ -281,6 +286,18 @@ def _exchange(problem: Problem, r: Float64s, basis: NDArray[np.intp]) -> NDArray
 
 def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corner:
     """The optimum under a penalty, which passes through fewer rows than there are weights."""
+    near = _judged(problem, central, central.weights, on[:0], central.iterations)
+    inside = np.minimum(central.below, central.above) / problem.w
+    # where all rows lie on the plane, their residuals are rounding, and only the target tells which ones are small
+    for rows in (on, np.flatnonzero(inside * _usual(problem) > np.abs(central.r))):
+        exact = _stationary(problem, central, rows)
+        if exact.gap <= near.gap + near.rounding and exact.value <= near.value * (1.0 + SHARE) + near.rounding:
+            return exact
+    return replace(near, unique=near.unique or _settled(problem, on))
+
+
+def _stationary(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corner:
+    """Where the objective's slopes are 0 if the plane passes through these rows, the others keeping their sides."""
     Z, w, q = problem.Z, problem.w, problem.q
     assert problem.penalty is not None
     p, r = Z.shape[0], central.r
@@ -300,9 +317,10 @@ def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corn
     system *= unit
     row = np.abs(system).max(axis=1)
     row[row == 0] = 1.0
-    beta = (unit * np.linalg.lstsq(system / row[:, None], sides / row, rcond=1e-14)[0])[:p]
-    exact = _judged(problem, central, beta, basis, central.iterations)
-    near = _judged(problem, central, central.weights, on[:0], central.iterations)
-    if exact.gap <= near.gap and exact.value <= near.value * (1.0 + SHARE):
-        return exact
-    return replace(near, unique=near.unique or _settled(problem, on))
+    found = unit * np.linalg.lstsq(system / row[:, None], sides / row, rcond=1e-14)[0]
+    beta = found[:p]
+    a[basis] = np.clip(size * found[p:], (q - 1.0) * w[basis], q * w[basis])
+    # the path, where it ends too early for its multipliers to tell, has others
+    own = replace(central, weights=beta, below=q * w - a, above=a + (1.0 - q) * w)
+    corners = (_judged(problem, each, beta, basis, central.iterations) for each in (central, own))
+    return min(corners, key=lambda corner: corner.gap)
