@@ -357,6 +357,33 @@ def test_many_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line(solve(X, y, Huber(1.0), block_rows=250)) == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize(("unit", "size"), [(1.0, 1e-20), (1.0, 1e-60), (1e90, 1e-50)])
+def test_penalised_weights_of_columns_far_smaller_than_others_keep_their_digits(unit: float, size: float) -> None:
+    """l2·weight is the mean of a column's numbers by their rows' slopes."""
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 7])
+        n, d = int(rng.integers(8, 30)), int(rng.integers(2, 6))
+        X = rng.integers(-2, 3, (n, d)).astype(float)
+        X *= unit * np.where(np.arange(d) < d // 2, size / unit, 1.0)
+        y, delta = rng.standard_normal(n), float(10 ** rng.uniform(-1.5, 0.5))
+        l2 = float(10 ** rng.uniform(-15, 1)) * unit**2
+        bias, *weights = line(solve(X, y, Huber(delta), l2=l2))
+        slopes = X.T * np.clip(y - X @ weights - bias, -delta, delta)
+        left = np.abs(slopes.mean(axis=1) - l2 * np.array(weights))
+        assert (left <= 1e-11 * np.abs(slopes).mean(axis=1)).all(), seed
+
+
+@pytest.mark.parametrize("seed", [180, 243])
+def test_a_small_penalised_weight_does_not_keep_what_a_damped_step_left_of_it(seed: int) -> None:
+    rng = np.random.default_rng([seed, 9])
+    X, l2 = rng.integers(-2, 3, (25, 4)) * np.array([1.0, 1e-60, 1.0, 1e-80]), 1e-30
+    y = rng.standard_normal(25)
+    bias, *weights = line(solve(X, y, Huber(0.1), l2=l2))
+    slopes = X.T * np.clip(y - X @ weights - bias, -0.1, 0.1)
+    left = np.abs(slopes.mean(axis=1) - l2 * np.array(weights))
+    assert (left <= 1e-12 * np.abs(slopes).mean(axis=1)).all()
+
+
 def test_fewer_rows_than_columns_and_planes_through_all_rows() -> None:
     rng = np.random.default_rng(6)
     for X, y in (

@@ -331,7 +331,7 @@ class Descent:
             # what the last step could lose, by the second derivatives of all rows and those by delta
             loss = 0.5 * float(by @ by + more * more * out)
             if loss <= NEGLIGIBLE * value:
-                plane, delta, gap = plane + by, self.final, gap + loss
+                plane, delta, gap = piece.landing(self.final), self.final, gap + loss
                 linear = (piece.sums[COST] - 0.5 * piece.sums[INNER]) / piece.delta - 0.5 * piece.delta * out
                 value += more * float(linear)
         solution, frame = self.solution, self.frame

@@ -257,10 +257,11 @@ class Frame:
         if not l2:
             return None
         base, p = self.coordinates.base, self.coordinates.size
-        powers = self.power - 2.0 * self.solution.equations.exponents[:-1]
+        powers = self.power / 2 - self.solution.equations.exponents[:-1]
+        root = math.sqrt(l2) * math.sqrt(self.solution.equations.total) * np.exp2(powers)  # its square may be too small
+        rows = root[:, None] * self._whole
         matrix = np.zeros((p, p))
-        inner = self._whole.T @ (np.exp2(powers)[:, None] * self._whole)
-        matrix[base:, base:] = l2 * self.solution.equations.total * inner
+        matrix[base:, base:] = rows.T @ rows
         return matrix
 
     def weights(self, plane: Float64s) -> tuple[Float64s, float]:

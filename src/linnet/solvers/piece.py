@@ -87,6 +87,18 @@ class Piece:
             return Step(vectors @ (inverse * along), g, A, level=bool(level.any()))
         return Step(vectors @ (along / (np.maximum(values, 0.0) + DAMPING)), g, A, damped=True)
 
+    def landing(self, delta: float) -> Float64s:
+        """Where `step_to` leads, (p,).
+
+        A weight of a column far smaller than others is far smaller than theirs. Where it was too large here, no number
+        that is added to it leaves its digits; under a penalty another step from there does.
+        """
+        by = self.step_to(delta).by
+        plane = self.plane + by
+        if not self.penalty.any():
+            return plane
+        return np.asarray(plane + replace(self, plane=plane, pull=self.pull - self.gram @ by).step_to(delta).by)
+
     def gap(self, reach: float | None = None) -> float:
         """By how much at most `value` lies above the minimum.
 
