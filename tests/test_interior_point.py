@@ -254,6 +254,18 @@ def test_a_small_penalty_on_more_features_than_rows_leaves_the_smallest_weights_
         assert np.abs(fit.weights - smallest).max() <= 1e-11 * np.abs(smallest).max(), seed
 
 
+def test_a_penalised_path_that_goes_round_in_circles_is_left() -> None:
+    X = np.array([[0.024, 0.148], [0.998, 0.739], [-0.438, -0.893], [-0.702, 0.603]])
+    y, l2 = np.array([-1.097, -0.898, -0.347, 0.511]), 0.3234
+    fit = fitted(X, y, linnet.Quantile(0.95), l2=l2, intercept=False)
+    on = np.abs(y - X @ fit.weights) < 1e-12
+    slopes = np.where(y > X @ fit.weights, 0.95, -0.05)
+    assert fit.status is Status.SOLVED
+    assert on.tolist() == [False, False, False, True]
+    multiplier = lsq_linear(X[on].T, 4 * l2 * fit.weights - X[~on].T @ slopes[~on], bounds=(-0.05, 0.95))
+    assert np.abs(multiplier.fun).max() < 1e-12
+
+
 def test_several_quantiles_are_each_as_alone() -> None:
     for kind in ("normal", "Cauchy", "ties", "whole weights", "no intercept"):
         case = random_case(KINDS.index(kind))[1]

@@ -29,6 +29,8 @@ FEW = 5
 """Iterations within which no path ends."""
 JITTER = 1e-15
 """Share by which the diagonal is raised, for equations that rounding would make indefinite."""
+CENTRED = 0.1
+"""Factor by which a step without a correction aims to lower complementarity."""
 SHORT = 0.99995
 """Share of the way to the nearest bound that a step goes (Portnoy and Koenker 1997)."""
 
@@ -113,7 +115,7 @@ class Central:
     iterations: int
 
 
-def central(problem: Problem, start: Float64s, near: float) -> Central:
+def central(problem: Problem, start: Float64s, near: float, corrected: bool = True) -> Central:
     """Follow the central path by Mehrotra's predictor and corrector.
 
     The Frisch-Newton method of Portnoy and Koenker (1997), Statistical Science 12, 279-300, section 4, with bounds on
@@ -123,10 +125,12 @@ def central(problem: Problem, start: Float64s, near: float) -> Central:
         problem: what to minimise.
         start: (p,), weights to begin with.
         near: gap to come to, relative to the loss of a residual of usual size.
+        corrected: whether by Mehrotra's corrector; otherwise by steps to where complementarity is CENTRED times as
+            large, which are more, but cannot cycle as corrected ones can (Cartis 2009, Appl. Numer. Math. 59).
     """
 
     def followed() -> Central:
-        path = _Path(problem, start)
+        path = _Path(problem, start, corrected)
         with path.team:
             gap, iterations = path.follow(near)
         r = problem.y - path.beta @ problem.Z
@@ -138,7 +142,8 @@ def central(problem: Problem, start: Float64s, near: float) -> Central:
 class _Path:
     """Where on the path one is: the weights, and the state of each row as the kernels hold it."""
 
-    def __init__(self, problem: Problem, start: Float64s) -> None:
+    def __init__(self, problem: Problem, start: Float64s, corrected: bool) -> None:
+        self.corrected = corrected
         Z, y, w, q = problem.Z, problem.y, problem.w, problem.q
         p, n = Z.shape
         self.Z, self.q = Z, q
@@ -220,6 +225,9 @@ class _Path:
         ahead = now + far * by_far + wide * by_wide + far * wide * by_both
         mu = float((ahead / now) ** 3 * now / (2 * n))
         mean, second = np.sum([sides for sides, _ in parts], axis=0)
+        if not self.corrected:
+            mu, second = CENTRED * float(now) / (2 * n), np.zeros(p)
+            self.state[kernels.FIRST] = 0.0
         direction, _ = dpotrs(factor, rest - mu * mean + second)
         if not np.isfinite(direction).all():
             return False

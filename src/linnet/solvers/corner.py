@@ -72,8 +72,12 @@ def solve(problem: Problem, start: Float64s) -> Corner:
         if best.certain(problem):
             break
     assert best is not None
-    if problem.penalty is None and not best.certain(problem):
-        best = _about(problem, best)
+    if not best.certain(problem):
+        if problem.penalty is None:
+            best = _about(problem, best)
+        else:  # where both steps must be equally long, corrections for longer ones can lead round in circles
+            found = corner(problem, central(problem, start, NEAR[0], corrected=False))
+            best = found if found.gap < best.gap else best
     return best if best.unique else replace(best, span=_span(problem, best))
 
 
