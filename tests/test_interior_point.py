@@ -266,6 +266,15 @@ def test_a_penalised_path_that_goes_round_in_circles_is_left() -> None:
     assert np.abs(multiplier.fun).max() < 1e-12
 
 
+def test_a_target_of_0_does_not_hold_the_plane_of_a_far_smaller_column() -> None:
+    """Whatever the slope of its own row, the others' make the weight what it is."""
+    x = np.array([-2, 0, 2, -1, 2, 2, 1, 1, -2, 0, -2, 0, -1, -1, 0, 1, 2, 0, 0, 1, 0, 1, 2, -1, 1, 0])
+    y = np.array([-46, 43, -61, -60, 17, 23, -145, -24, -97, 86, -38, -27, 10, 0, 88, -66, -60, -31, -35, -52, 1, 68])
+    y, size, l2 = np.r_[y, -85, -50, 4, -117], 2.0**-255, 0.00013328926940437221
+    fit = fitted(size * x[:, None], y, l2=l2, intercept=False)
+    assert abs(26 * l2 * fit.weights[0] / size - float(x @ np.sign(y))) <= 1 + 1e-9
+
+
 def test_several_quantiles_are_each_as_alone() -> None:
     for kind in ("normal", "Cauchy", "ties", "whole weights", "no intercept"):
         case = random_case(KINDS.index(kind))[1]

@@ -294,14 +294,19 @@ def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corn
     inside = np.minimum(central.below, central.above) / problem.w
     # where all rows lie on the plane, their residuals are rounding, and only the target tells which ones are small
     for rows in (on, np.flatnonzero(inside * _usual(problem) > np.abs(central.r))):
-        exact = _stationary(problem, central, rows)
-        if exact.gap <= near.gap + near.rounding and exact.value <= near.value * (1.0 + SHARE) + near.rounding:
+        exact, holds = _stationary(problem, central, rows)
+        rounding = near.rounding if holds else 0.0
+        if exact.gap <= near.gap + rounding and exact.value <= near.value * (1.0 + SHARE) + rounding:
             return exact
     return replace(near, unique=near.unique or _settled(problem, on))
 
 
-def _stationary(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corner:
-    """Where the objective's slopes are 0 if the plane passes through these rows, the others keeping their sides."""
+def _stationary(problem: Problem, central: Central, on: NDArray[np.intp]) -> tuple[Corner, bool]:
+    """Where the objective's slopes are 0 if the plane passes through these rows, the others keeping their sides.
+
+    And whether the multipliers that this takes are within their bounds: otherwise a row is not on the plane, however
+    small its residual, which decides the weights of columns far smaller than others.
+    """
     Z, w, q = problem.Z, problem.w, problem.q
     assert problem.penalty is not None
     p, r = Z.shape[0], central.r
@@ -323,8 +328,10 @@ def _stationary(problem: Problem, central: Central, on: NDArray[np.intp]) -> Cor
     row[row == 0] = 1.0
     found = unit * np.linalg.lstsq(system / row[:, None], sides / row, rcond=1e-14)[0]
     beta = found[:p]
-    a[basis] = np.clip(size * found[p:], (q - 1.0) * w[basis], q * w[basis])
+    held = size * found[p:]
+    a[basis] = np.clip(held, (q - 1.0) * w[basis], q * w[basis])
+    holds = bool((np.abs(held - a[basis]) <= STRICT * w[basis]).all())
     # the path, where it ends too early for its multipliers to tell, has others
     own = replace(central, weights=beta, below=q * w - a, above=a + (1.0 - q) * w)
     corners = (_judged(problem, each, beta, basis, central.iterations) for each in (central, own))
-    return min(corners, key=lambda corner: corner.gap)
+    return min(corners, key=lambda corner: corner.gap), holds
