@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 import linnet
 from linnet.checkpoint import Checkpoint
+from linnet.solvers.run import SAVE_EVERY
 from timing import begin, child, table
 
 T = TypeVar("T")
@@ -40,9 +41,9 @@ BOUNDED = (linnet.Huber(), linnet.Absolute(), linnet.Quantile(0.9))  # losses wh
 ARRAYS = """
 import sys
 import numpy as np
-import linnet
+import linnet, linnet.solvers.run
 
-folder, epochs, checkpoint, model = sys.argv[1:]
+folder, epochs, checkpoint, model, linnet.solvers.run.SAVE_EVERY = *sys.argv[1:5], float(sys.argv[5])
 X, y = (np.load(f"{folder}/{name}.npy") for name in "Xy")
 solver = linnet.SGD(
     lr=0.002, momentum=0.5, average=True, seed=7, epochs=int(epochs), tol=None, checkpoint=checkpoint, resume=True
@@ -99,18 +100,20 @@ class Case:
         data: the file that holds its rows, or the folder of its arrays.
         epochs: how many it has.
         options: further ones of the command line.
+        every: seconds between two checkpoints of a run from arrays.
     """
 
     name: str
     data: Path
     epochs: int
     options: tuple[str, ...] = ()
+    every: float = SAVE_EVERY
 
     def command(self, checkpoint: Path, model: Path) -> list[str]:
         """The command line, which goes on from the checkpoint if there is one."""
         epochs, kept, saved = str(self.epochs), str(checkpoint), str(model)
         if self.data.is_dir():
-            return [sys.executable, "-c", ARRAYS, str(self.data), epochs, kept, saved]
+            return [sys.executable, "-c", ARRAYS, str(self.data), epochs, kept, saved, str(self.every)]
         fit = [sys.executable, "-m", "linnet", "fit", str(self.data), "--target", "y", "--quiet", *self.options]
         learn = ["--solver", "sgd", "--tol", "none", "--epochs", epochs]
         return [*fit, *learn, "--checkpoint", kept, "--resume", "--save", saved]
@@ -165,7 +168,12 @@ def cases(folder: Path, quick: bool) -> list[Case]:
         columns = dict(zip([*names, "y"], [*X[:rows].T, y[:rows]], strict=True))
         pq.write_table(pa.table(columns), folder / f"{name}.parquet")
     return [
-        Case(f"arrays, {many:,} × 10, Huber, momentum", folder / "arrays", 3000 if quick else 46),
+        Case(
+            f"arrays, {many:,} × 10, Huber, momentum",
+            folder / "arrays",
+            1000 if quick else 46,
+            every=0.01 if quick else SAVE_EVERY,  # that a kill finds one in a run of a second
+        ),
         Case(f"Parquet, {few:,} × 10, automatic rate", folder / "few.parquet", 501),
         Case(
             f"Parquet beyond memory, {most:,} × 10",

@@ -239,7 +239,7 @@ def test_weights_of_columns_far_smaller_than_others_keep_their_digits(size: floa
 
 def test_a_small_penalty_on_more_features_than_rows_leaves_the_smallest_weights_that_reproduce_the_target() -> None:
     """As long as multipliers stay within their bounds, whatever the quantile."""
-    for seed in range(40):
+    for seed in range(16):
         rng = np.random.default_rng([seed, 6])
         n, q = int(rng.integers(2, 6)), float(rng.choice([0.5, 0.3]))
         X = rng.integers(-3, 4, (n, n + int(rng.integers(1, 4)))).astype(float) * 2.0 ** rng.integers(0, 3)
