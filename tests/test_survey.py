@@ -292,6 +292,25 @@ def test_where_little_is_left_unexplained_an_automatic_rate_is_small() -> None:
     assert np.abs(fit.distance).max() < 20
 
 
+@pytest.mark.parametrize("loss", [linnet.Huber(1.0), "absolute", linnet.Quantile(0.8)], ids=str)
+@pytest.mark.parametrize("intercept", [True, False])
+def test_a_few_targets_far_out_lead_no_run_astray(loss: Any, intercept: bool) -> None:
+    """They move the least-squares plane, by which residuals are judged, and the mean, where runs begin."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((200, 3)) * [1.0, 100.0, 0.01] + [0.0, 5.0, 0.0]
+    y = X @ [1.0, 0.02, 300.0] + 0.5 * intercept + rng.standard_normal(200)
+    sgd = linnet.SGD(epochs=2000)
+    alone = linnet.fit(X[1:], y[1:], loss=loss, intercept=intercept, solver=sgd)
+    for size in (1e3, -1e5, 1e7, -1e12):
+        y[0] = size
+        run, best = (linnet.fit(X, y, loss=loss, intercept=intercept, solver=solver) for solver in (sgd, "auto"))
+        errors = np.r_[best.bias_std_error if intercept else np.nan, best.std_errors]
+        assert 0.7 < run.settings["lr"] / alone.settings["lr"] < 1.4
+        assert np.nanmax(np.abs(run.coefficients - best.coefficients) / errors) < 0.5
+    other = linnet.fit(X, y, loss=loss, intercept=intercept, solver=sgd, weight=np.full(200, 0.37))
+    assert np.nanmax(np.abs(other.coefficients - run.coefficients) / errors) < 0.02
+
+
 def surveyed(X: Floats, y: Floats, weight: Floats | None = None, l2: float = 0.0, *, intercept: bool = True) -> Survey:
     """What a run is told of these rows."""
     source = ArraySource(X, y, weight=weight)

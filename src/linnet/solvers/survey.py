@@ -39,6 +39,10 @@ SAMPLE = 2048
 """Rows that a learning rate is judged by."""
 FEW = 30
 """Rows that tell too little of how far residuals spread."""
+PULLED = 0.5
+"""Standard error of least-squares predictions, in residuals of usual size, from which outliers are to blame for it."""
+ROUNDS = 30
+"""Times that a plane is fitted anew with less weight for outliers."""
 UNEVEN = 30.0
 """Ratio of two columns' sizes from which the larger is to blame for a small learning rate."""
 
@@ -244,7 +248,7 @@ class Survey:
         if math.isinf(limit):
             return rate
         # slopes that are bounded must yet lead as far as the target spreads, within an epoch or a hundred steps
-        pace = max(self.spread(sample), min(0.01, 4.0 * batch_size / self.n) * float(self.scale[-1]))
+        pace = max(self.spread(sample), min(0.01, 4.0 * batch_size / self.n) * self.targets(sample)[1])
         longer = max(1.0 / steepness, pace / limit)
         return rate * longer / (1.0 + (longer - 1.0) * steady * rate)
 
@@ -271,8 +275,48 @@ class Survey:
         r = residual(sample, self.solution.weights, self.solution.bias)
         if len(r) < FEW and self.noise > 0:
             return max(self.noise, least)
-        w = sample.weight if sample.weight is not None and sample.weight.any() else None
-        return max(1.4826 * middle(np.abs(r - middle(r, w, 0.5)), w, 0.5), least)
+        w = _weights(sample)
+        usual = _usual(r, w)
+        return max(usual if self._holds(usual) else self._about_bulk(sample, r, w), least)
+
+    def targets(self, sample: Block) -> tuple[float, float]:
+        """Where the targets lie, and how far from there: mean and standard deviation, but for what a few outliers do.
+
+        Where these move the least-squares plane by more than other residuals spread, the median and the distance of
+        half of the targets from it.
+        """
+        level, spread, w = float(self.centre[-1]), float(self.scale[-1]), _weights(sample)
+        if self.solution is None or sample.y is None or len(sample.y) < FEW:
+            return level, spread
+        if self._holds(_usual(residual(sample, self.solution.weights, self.solution.bias), w)):
+            return level, spread
+        y = sample.y.astype(np.float64)
+        if not self.objective.intercept:
+            return level, 1.4826 * middle(np.abs(y), w, 0.5) or spread
+        return middle(y, w, 0.5), _usual(y, w) or spread
+
+    def _holds(self, usual: float) -> bool:
+        """Whether the plane is known well beside residuals of usual size, whatever outliers there are."""
+        assert self.solution is not None
+        known = self.solution.rank + self.objective.intercept
+        return bool(self.objective.l2) or not self.noise * math.sqrt(known / self.n) > PULLED * usual
+
+    def _about_bulk(self, sample: Block, r: Float64s, w: Float64s | None) -> float:
+        """How far residuals of a sample spread about the plane of most of its rows.
+
+        By least squares, again and again, with weights that fall with the residual, as Huber's (1964) do.
+        """
+        z = (sample.X - self.centre[:-1]) * np.sqrt(self.metric[1:])
+        if self.objective.intercept:
+            z = np.column_stack([np.ones(len(z)), z])
+        usual, rows = _usual(r, w), np.ones(len(r)) if w is None else w
+        for _ in range(ROUNDS if len(z) > 4 * z.shape[1] and usual > 0 else 0):
+            root = np.sqrt(rows * np.minimum(1.0, usual / np.maximum(np.abs(r), usual)))
+            r = r - z @ np.linalg.lstsq(z * root[:, None], r * root, rcond=None)[0]
+            before, usual = usual, _usual(r, w)
+            if not 0.0 < usual < 0.9 * before:
+                break
+        return usual
 
     def stable_rate(self, sample: Block) -> float:
         """2/λ: the learning rate beyond which gradient descent on the columns as they are diverges (squared loss)."""
@@ -304,6 +348,16 @@ def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> 
     w = np.ones(len(rows)) if weight is None or not weight.any() else weight
     z = np.column_stack([np.ones(len(rows)), rows]) * scale * np.sqrt(w / w.sum())[:, None]
     return float(np.linalg.eigvalsh(z @ z.T if len(z) < z.shape[1] else z.T @ z)[-1])
+
+
+def _weights(sample: Block) -> Float64s | None:
+    """The row weights of a sample, unless they are all alike or 0."""
+    return sample.weight if sample.weight is not None and sample.weight.any() else None
+
+
+def _usual(values: Float64s, w: Float64s | None) -> float:
+    """The median distance of values from their median, as if they were normal."""
+    return 1.4826 * middle(np.abs(values - middle(values, w, 0.5)), w, 0.5)
 
 
 def _joined(first: float, rest: NDArray[Any]) -> Float64s:
