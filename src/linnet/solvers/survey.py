@@ -351,7 +351,7 @@ def _largest_of_rows(scale: Float64s, rows: Floats, weight: Float64s | None) -> 
 
 
 def _weights(sample: Block) -> Float64s | None:
-    """The row weights of a sample, unless they are all alike or 0."""
+    """The row weights of a sample; None where it has none, or nothing but zeros."""
     return sample.weight if sample.weight is not None and sample.weight.any() else None
 
 
