@@ -300,6 +300,16 @@ def test_levels_are_those_of_rows_in_use(rows: list[tuple[Any, ...]], missing: A
     assert [each.levels for each in designs[0].inputs] == [each.levels for each in designs[1].inputs]
 
 
+@pytest.mark.parametrize("late", [[None, None], ["a", "a"], ["a", "b"]])
+def test_a_category_without_a_value_in_any_row_in_use_is_refused_by_filling(late: list[Any]) -> None:
+    """As numbers are: nothing could stand in for its values."""
+    table = pa.table(
+        {"k": pa.array([None, None, None, *late], pa.string()), "x": [1, 2, 4, 3, 5], "y": [1, 2, 3, None, None]}
+    )
+    with pytest.raises(InputError, match="'k' of the table has no value in any row that is used: leave it out"):
+        open_source(table, "y", missing="mean")
+
+
 @pytest.mark.parametrize("missing", ["error", "drop", "mean"])
 def test_a_level_of_rows_left_out_alone_is_no_feature_and_no_reference(missing: Any) -> None:
     rng = np.random.default_rng(3)

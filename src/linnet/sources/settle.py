@@ -72,7 +72,7 @@ def _with_fill(source: TableSource) -> TableSource:
     values, inputs, at = means.values, [], 0
     for feature in source.design.inputs:
         fill = values[at : at + feature.width]
-        if np.isnan(fill).any():
+        if np.isnan(fill).any() or feature.levels == ():
             raise InputError(
                 f"Column {feature.column!r} of {source.table} has no value in any row that is used: leave it out."
             )
