@@ -62,7 +62,7 @@ class Residuals:
     def robust_scale(self) -> float:
         """MAD/0.6745: the median distance of the residuals from their median, as if they were normal."""
         r, _, w = self.rows()
-        return middle(np.abs(r - middle(r, w, 0.5)), w, 0.5) / NORMAL_MAD
+        return median_distance(r, w) / NORMAL_MAD
 
     def pseudo_r2(self, loss: Loss, q: float, intercept: bool) -> float:
         """The share by which the loss lies below that of the best constant, or without an intercept of 0.
@@ -97,6 +97,11 @@ def middle(values: Float64s, w: Float64s | None, q: float) -> float:
         if skipped + rounding < q * total < skipped + float(w @ inside) - rounding:
             before, values, w = skipped, values[inside], w[inside]
     return value_at(values, w, q * total - before, total)
+
+
+def median_distance(values: Float64s, w: Float64s | None) -> float:
+    """The weighted median of how far values lie from theirs."""
+    return middle(np.abs(values - middle(values, w, 0.5)), w, 0.5)
 
 
 def value_at(values: Float64s, w: Float64s | None, below: float, total: float) -> float:

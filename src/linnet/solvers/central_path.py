@@ -57,6 +57,12 @@ class Problem:
         """The loss of residuals (n,), without the penalty."""
         return float(self.w @ np.maximum(self.q * r, (self.q - 1.0) * r))
 
+    @cached_property
+    def usual(self) -> float:
+        """The median size of targets that are not 0."""
+        away = np.abs(self.y[self.y != 0])
+        return float(np.median(away)) if away.size else 0.0
+
     def left(self, slopes: Float64s, weights: Float64s, value: float) -> float:
         """What slopes (p,) of the dual that rounding left above 0 may hide: they times how far away the minimum may be.
 

@@ -209,13 +209,7 @@ def _strict(problem: Problem, r: Float64s, a: Float64s) -> NDArray[np.bool_]:
 def _sizes(problem: Problem, beta: Float64s) -> Float64s:
     """What residuals are the differences of, (n,)."""
     # with the usual one, since a plane of zeros has no size of its own
-    return np.asarray(_usual(problem) + np.abs(problem.y) + np.abs(beta) @ np.abs(problem.Z))
-
-
-def _usual(problem: Problem) -> float:
-    """The median size of targets that are not 0."""
-    away = np.abs(problem.y[problem.y != 0])
-    return float(np.median(away)) if away.size else 0.0
+    return np.asarray(problem.usual + np.abs(problem.y) + np.abs(beta) @ np.abs(problem.Z))
 
 
 def _rounding(problem: Problem, beta: Float64s, on: NDArray[np.bool_]) -> float:
@@ -293,7 +287,7 @@ def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corn
     near = _judged(problem, central, central.weights, on[:0], central.iterations)
     inside = np.minimum(central.below, central.above) / problem.w
     # where all rows lie on the plane, their residuals are rounding, and only the target tells which ones are small
-    for rows in (on, np.flatnonzero(inside * _usual(problem) > np.abs(central.r))):
+    for rows in (on, np.flatnonzero(inside * problem.usual > np.abs(central.r))):
         exact, holds = _stationary(problem, central, rows)
         rounding = near.rounding if holds else 0.0
         if exact.gap <= near.gap + rounding and exact.value <= near.value * (1.0 + SHARE) + rounding:

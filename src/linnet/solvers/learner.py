@@ -142,10 +142,11 @@ class Learner:
         if rate == "auto":
             scales = rows.scales
             assert scales is not None
-            stable = scales.rate(self.size, rows.spool.sample(SAMPLE), self.unit, alone=before is not None)
+            sample = rows.spool.sample(SAMPLE)
+            stable = scales.rate(self.size, sample, self.unit, alone=before is not None)
             rate = stable * (1.0 - solver.momentum)
             if before is None and solver.start is None:  # bounded slopes would take for ever to a target far from 0
-                state[::2, 0] = scales.targets(rows.spool.sample(SAMPLE))[0] if self._bend else scales.centre[-1]
+                state[::2, 0] = scales.targets(sample)[0] if self._bend else scales.centre[-1]
         return Place(0, 0, step, state, float(rate))
 
     def through(self, leg: Leg, place: Place, met: float, marks: list[int]) -> tuple[Float64s, list[float]]:

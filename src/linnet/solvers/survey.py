@@ -15,7 +15,7 @@ from linnet.block import Block, Float64s, Floats, InputError
 from linnet.losses import Squared
 from linnet.moments import Moments
 from linnet.objective import Objective, residual
-from linnet.residuals import middle
+from linnet.residuals import median_distance, middle
 from linnet.solution import Solution
 from linnet.status import Status
 from linnet.survey_kernels import excess, tell
@@ -357,7 +357,7 @@ def _weights(sample: Block) -> Float64s | None:
 
 def _usual(values: Float64s, w: Float64s | None) -> float:
     """The median distance of values from their median, as if they were normal."""
-    return 1.4826 * middle(np.abs(values - middle(values, w, 0.5)), w, 0.5)
+    return 1.4826 * median_distance(values, w)
 
 
 def _joined(first: float, rest: NDArray[Any]) -> Float64s:
