@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status, Step, sgd_kernels
-from linnet.desk_kernels import ASKED, BIAS, DONE, GRACE, LATE, OVER, SHARED, TOGETHER, ask_for, rows_of_second
+from linnet.desk_kernels import ASKED, BIAS, DONE, GRACE, LATE, OVER, SHARED, ask_for, rows_of_second
+from linnet.row_kernels import TOGETHER
 from linnet.solvers import learner as module
 from linnet.solvers.gathering import Past, gather
 from linnet.solvers.learner import Learned

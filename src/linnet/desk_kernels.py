@@ -9,6 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from linnet.compiling import compiled
+from linnet.row_kernels import TOGETHER
 
 ASKED, BIAS = 0, 1
 """Places on a desk: one more than the first place of the minibatch whose second part is asked for, and the bias there;
@@ -29,8 +30,6 @@ SHARED = 48 << 10
 """Bytes of a minibatch from which on it gains from a second thread,"""
 LATE = 4096
 """and how many of these the first thread gets through until the second one has begun."""
-TOGETHER = 4
-"""Rows that are worked on together: weights and gradient are then loaded once for all of them."""
 PATIENCE = 2048
 """Looks at the desk, and one more for every so many numbers of the second part,"""
 LOOK = 8

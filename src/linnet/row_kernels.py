@@ -14,62 +14,80 @@ from linnet.compiling import compiled
 
 AHEAD = 32
 """Rows in random order that are asked for ahead of the one at work, since they are in no cache yet,"""
-RUN = 2048
+FAR = 1 << 16
+"""or so many bytes of them, which leave room in the second cache for those at work;"""
+RUN = 24 << 10
 """and bytes of rows in the order in which they lie, which come faster so than by the processor's own foresight."""
+TOGETHER = 4
+"""Rows that are worked on together: weights and gradient are then loaded once for all of them."""
 LINE = 64
 """Bytes of a cache line."""
 CACHED = 1 << 20
 """Bytes that stay in the second cache: asking for them would only take time,"""
-WIDE = 1536
+WIDE = 4096
 """as it does for longer rows, in bytes: these the processor foresees by itself soon after they begin."""
 
 
-def _prefetch(cache: int) -> Any:
-    """What asks for the cache line that holds array[i, j], without waiting for it, into the first or second cache."""
+@intrinsic
+def _ask(typingctx: Any, array: Any, i: Any, size: Any) -> Any:
+    """Ask for `size` bytes from array[i] on, without waiting for them, and without harm where no array is any more.
 
-    def typed(typingctx: Any, array: Any, i: Any, j: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kind = signature.args[0]
-            view = context.make_array(kind)(context, builder, args[0])
-            pointer = cgutils.get_item_pointer(context, builder, kind, view, [args[1], args[2]], wraparound=False)
-            i32, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-            function = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
-            )
-            read, locality, data = (ir.Constant(i32, number) for number in (0, 4 - cache, 1))
-            builder.call(function, [builder.bitcast(pointer, byte), read, locality, data])
-            return context.get_dummy_value()
+    They come into the second cache, which has room for more requests under way than the first. Two lines are asked for
+    at a time: to ask shall take few instructions, beside the few that work on a row.
+    """
 
-        return types.void(array, types.intp, types.intp), codegen
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0]
+        view = context.make_array(kind)(context, builder, args[0])
+        zero, two = (context.get_constant(types.intp, number) for number in (0, 2 * LINE))
+        place = [args[1], *[zero] * (kind.ndim - 1)]
+        pointer = cgutils.get_item_pointer(context, builder, kind, view, place, wraparound=False)
+        i32, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
+        )
+        read, second, data = (ir.Constant(i32, number) for number in (0, 2, 1))
+        start = builder.bitcast(pointer, byte)
 
-    return intrinsic(typed)
+        def line(offset: Any) -> None:
+            builder.call(function, [builder.gep(start, [offset]), read, second, data])
 
+        with cgutils.for_range_slice(builder, zero, args[2], two, zero.type) as (at, _):
+            line(at)
+            line(builder.add(at, context.get_constant(types.intp, LINE)))
+        line(builder.sub(args[2], context.get_constant(types.intp, 1)))
+        return context.get_dummy_value()
 
-_first = _prefetch(1)
-_second = _prefetch(2)
+    return types.void(array, types.intp, types.intp), codegen
 
 
 @compiled(inline="always")
-def waits(X: Any) -> bool:
-    """Whether rows come sooner if they are asked for before their turn."""
+def lead(X: Any, in_order: bool) -> int:
+    """Rows ahead of those at work that are to be asked for; 0 where asking takes longer than they do to come."""
     size = X.shape[1] * X.itemsize
-    return X.shape[0] * size > CACHED and size <= WIDE
+    if X.shape[0] * size <= CACHED or size > WIDE:
+        return 0
+    return TOGETHER + (RUN // size if in_order else min(AHEAD, FAR // size))
 
 
 @compiled(inline="always")
-def ask(X: Any, i: int) -> None:
-    """Ask for a row far from the one before it: into the second cache, which has room for more requests under way."""
-    d = X.shape[1]
-    for j in range(0, d, max(1, LINE // X.itemsize)):
-        _second(X, i, j)
-    _second(X, i, d - 1)
+def ask(X: Any, y: Any, weight: Any, i: int) -> None:
+    """Ask for a row far from the one before it."""
+    _ask(X, i, X.shape[1] * X.itemsize)
+    _ask(y, i, 1)
+    if weight.size:
+        _ask(weight, i, 1)
 
 
 @compiled(inline="always")
-def ask_next(X: Any, i: int) -> None:
-    """Ask for a row beside the one before it: straight into the first cache."""
-    for j in range(0, X.shape[1], max(1, LINE // X.itemsize)):
-        _first(X, i, j)
+def ask_next(X: Any, i: int, rows: int) -> None:
+    """Ask for rows beside each other: their targets and weights are so few bytes that the processor foresees them."""
+    size = X.shape[1] * X.itemsize
+    if X.strides[0] == size:
+        _ask(X, i, rows * size)
+    else:
+        for far in range(i, i + rows):
+            _ask(X, far, size)
 
 
 @compiled
@@ -117,10 +135,10 @@ def collect(X: Any, y: Any, weight: Any, order: Any, to_X: Any, to_y: Any, to_we
         to_y: (m,), filled.
         to_weight: (m,), filled; or (0,).
     """
-    distant = waits(X)
+    ahead = lead(X, False)
     for k in range(order.size):
-        if distant and k + AHEAD < order.size:
-            ask(X, order[k + AHEAD])
+        if ahead and k + ahead < order.size:
+            ask(X, y, weight, order[k + ahead])
         i = order[k]
         to_y[k] = y[i]
         if weight.size:

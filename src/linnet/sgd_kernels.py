@@ -13,7 +13,6 @@ from linnet.desk_kernels import (
     DONE,
     LOSS,
     PULL,
-    TOGETHER,
     answer,
     ask_for,
     awaited,
@@ -22,7 +21,7 @@ from linnet.desk_kernels import (
     rows_of_second,
     stay_one,
 )
-from linnet.row_kernels import AHEAD, RUN, ask, ask_next, waits
+from linnet.row_kernels import TOGETHER, ask, ask_next, lead
 
 FIRST, THEIRS, OWN = np.int64(1), np.int64(2), np.int64(3)
 """Rows of the work space with the gradient of a minibatch's first part, of its second part by another thread, and by
@@ -104,8 +103,7 @@ def _part(
 ) -> tuple[float, float]:
     """Losses and slopes of the rows of a part of a minibatch, added up; work[row] becomes their gradient."""
     n, d = X.shape
-    epoch, low, high, beyond, end, run = which
-    distant = run > 0
+    epoch, low, high, beyond, end, ahead = which
     in_order, weighted = order.size == 0, weight.size > 0
     for j in range(d):
         work[row, j] = 0.0
@@ -114,18 +112,16 @@ def _part(
     for place in range(low, high, TOGETHER):
         # behind the last row comes that row again, with no share in the minibatch
         p1, p2, p3 = min(place + 1, last), min(place + 2, last), min(place + 3, last)
+        far = place + ahead + (beyond if place + ahead >= high else 0)
         if in_order:
             i0, i1, i2, i3 = place - epoch, p1 - epoch, p2 - epoch, p3 - epoch
-            if distant:
-                i = i0 + run + (beyond if place + run >= high else 0)
-                for far in range(i, min(i + TOGETHER, n)):
-                    ask_next(X, far)
+            if ahead and far - epoch < n:
+                ask_next(X, far - epoch, min(TOGETHER, n - (far - epoch)))
         else:
             i0, i1, i2, i3 = order[place], order[p1], order[p2], order[p3]
-            if distant:
-                i = place + AHEAD + (beyond if place + AHEAD >= high else 0)
-                for far in range(i, min(i + TOGETHER, end)):
-                    ask(X, order[far])
+            if ahead:
+                for k in range(far, min(far + TOGETHER, end)):
+                    ask(X, y, weight, order[k])
         s0, s1, s2, s3 = 1.0, float(p1 - place), float(p2 - p1), float(p3 - p2)
         if weighted:
             s0, s1 = s0 * unit * weight[i0], s1 * unit * weight[i1]
@@ -249,7 +245,7 @@ def descend(
     """
     (n, d), (begin, end, size), (first, fall, power) = X.shape, span, rate
     w, gradient = work[0, :d], work[FIRST, :d]
-    run = 1 + RUN // (d * X.itemsize) if waits(X) else 0  # rows ahead, in order, to ask for; 0 for none
+    ahead = lead(X, order.size == 0)
     state = start.copy()
     u, velocity, mean = state[0], state[1], state[2]
     k, at, ticket, epoch = 0, begin, 0.0, (begin // n) * n
@@ -270,8 +266,8 @@ def descend(
                 w[j] = u[j + 1]
             before, ticket = ticket, ask_for(desk, at, u[0], ticket) if middle < stop else ticket
             asked = ticket != before
-        first_part = epoch, at, middle, stop - middle, end, run
-        second_part = epoch, middle, stop, size - (stop - middle), end, run
+        first_part = epoch, at, middle, stop - middle, end, ahead
+        second_part = epoch, middle, stop, size - (stop - middle), end, ahead
         if helping:
             more = _shared_part(X, y, weight, unit, order, second_part, centre, desk[BIAS], w, bend, work, THEIRS)
             answer(desk, ticket, more)
