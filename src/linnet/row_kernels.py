@@ -29,36 +29,38 @@ WIDE = 4096
 
 
 @intrinsic
-def _ask(typingctx: Any, array: Any, i: Any, size: Any) -> Any:
-    """Ask for `size` bytes from array[i] on, without waiting for them, and without harm where no array is any more.
+def _line(typingctx: Any, array: Any, i: Any, offset: Any) -> Any:
+    """Ask for the cache line `offset` bytes behind the first of array[i], be there an array or not, without waiting.
 
-    They come into the second cache, which has room for more requests under way than the first. Two lines are asked for
-    at a time: to ask shall take few instructions, beside the few that work on a row.
+    It comes into the second cache, which has room for more requests under way than the first.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = signature.args[0]
         view = context.make_array(kind)(context, builder, args[0])
-        zero, two = (context.get_constant(types.intp, number) for number in (0, 2 * LINE))
-        place = [args[1], *[zero] * (kind.ndim - 1)]
+        place = [args[1], *[context.get_constant(types.intp, 0)] * (kind.ndim - 1)]
         pointer = cgutils.get_item_pointer(context, builder, kind, view, place, wraparound=False)
         i32, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
         )
         read, second, data = (ir.Constant(i32, number) for number in (0, 2, 1))
-        start = builder.bitcast(pointer, byte)
-
-        def line(offset: Any) -> None:
-            builder.call(function, [builder.gep(start, [offset]), read, second, data])
-
-        with cgutils.for_range_slice(builder, zero, args[2], two, zero.type) as (at, _):
-            line(at)
-            line(builder.add(at, context.get_constant(types.intp, LINE)))
-        line(builder.sub(args[2], context.get_constant(types.intp, 1)))
+        line = builder.gep(builder.bitcast(pointer, byte), [args[2]])
+        builder.call(function, [line, read, second, data])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), codegen
+
+
+@compiled(inline="always")
+def _ask(array: Any, i: int, size: int) -> None:
+    """Ask for so many bytes from array[i] on, in few instructions: the work on a row takes few, too."""
+    pairs = (size + LINE - 1) & (-2 * LINE)
+    for offset in range(0, pairs, 2 * LINE):
+        _line(array, i, offset)
+        _line(array, i, offset + LINE)
+    _line(array, i, min(pairs, size - 1))
+    _line(array, i, size - 1)  # the lines of memory begin elsewhere than rows do
 
 
 @compiled(inline="always")
