@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status, Step, sgd_kernels
+from linnet.block import Block
 from linnet.desk_kernels import ASKED, BIAS, DONE, GRACE, LATE, OVER, SHARED, ask_for, rows_of_second
 from linnet.row_kernels import TOGETHER
 from linnet.solvers import learner as module
@@ -246,6 +247,31 @@ def test_where_no_thread_can_be_had_one_does_all(
     threads(2)
     assert bits(learn(solver, rows, Huber(0.5))) == alone
     assert next(asked) > 0
+
+
+def test_rows_of_any_layout_are_learned_from_by_one_machine_code() -> None:
+    """Compiling the loop for a layout takes seconds, and copying few rows no time."""
+    data = np.random.default_rng(3).standard_normal((120, 8))
+    locked, squares = data.copy(), data[:, 7] ** 2
+    for array in (locked, squares):
+        array.setflags(write=False)
+    solver = SGD(lr=0.01, epochs=2, tol=None)
+
+    class Held(ArraySource):
+        """Of somebody who gives rows as they are."""
+
+        def held(self) -> Block:
+            return Block(data[:, :3], data[:, 3], squares)
+
+    def learned(X: Any, y: Any) -> list[Any]:
+        return bits(learn(solver, (X, y), Squared(), squares[: len(y)]))
+
+    parts = data[:, :-1], data[:, 2:5], data[::2, 1:], data[::-1], data[:, :1], locked[:, :-1], np.asfortranarray(data)
+    expected = [learned(np.ascontiguousarray(X), data[: len(X), 0].copy()) for X in parts]
+    known = set(sgd_kernels.descend.signatures)
+    assert [learned(X, data[: len(X), 0]) for X in parts] == expected
+    list(solver.steps(Objective(Squared()), Held(data[:, :3], data[:, 3])))
+    assert set(sgd_kernels.descend.signatures) == known
 
 
 @every_loss

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import linnet
 from linnet.block import Block, InputError
+from linnet.kernels import short_gram
 from linnet.moments import Float64Moments, Moments, in_chunks
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,20 @@ def test_gram(rng: np.random.Generator, order: Any, weighted: bool) -> None:
     first = np.average(np.column_stack([X, y])[:1024], axis=0, weights=None if weight is None else weight[:1024])
     assert moments.shift == pytest.approx(first)
     assert (moments.n, moments.features) == (3000, 4)
+
+
+def test_few_rows_of_any_layout_are_summed_by_one_machine_code(rng: np.random.Generator) -> None:
+    """Compiling the loop for another one takes a second, and copying so few numbers no time."""
+    X, y, w = (array.astype(np.float32).astype(np.float64) for array in table(rng, 100))
+    wide = np.repeat(np.column_stack([X, y, w]), 2, axis=0)[::2]
+    locked = wide.copy()
+    locked.setflags(write=False)
+    plain = Float64Moments.of(Block(X, y, w))
+    known = set(short_gram.signatures)
+    for z in (wide, locked, np.asfortranarray(wide), wide.astype(np.float32)):
+        moments = Float64Moments.of(Block(z[:, :4], z[:, 4], z[:, 5].astype(np.float64, copy=False)))
+        assert (moments.gram.tobytes(), moments.shift.tobytes()) == (plain.gram.tobytes(), plain.shift.tobytes())
+    assert set(short_gram.signatures) == known
 
 
 def test_n_counts_rows_with_weight(rng: np.random.Generator) -> None:

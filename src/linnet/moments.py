@@ -11,7 +11,7 @@ from typing import Literal, Self, TypeVar, get_args
 import numpy as np
 from scipy.linalg.blas import dsyrk
 
-from linnet.block import NO_ROWS, Block, Float64s, InputError, check_weight
+from linnet.block import NO_ROWS, Block, Float64s, Floats, InputError, check_weight
 from linnet.kernels import mirror, narrow_gram, short_gram
 from linnet.normal import NormalEquations
 from linnet.normal_kernels import centre_and_scale
@@ -183,7 +183,7 @@ class Float64Moments(Moments):
         n = block.rows if block.weight is None else int(np.count_nonzero(block.weight))
         if shift is None and block.X.size <= SHORT and d <= NARROW:
             shift, gram = np.empty(d + 1), np.empty((d + 2, d + 2))
-            short_gram(block.X, block.y, block.weights, shift, gram)
+            short_gram(_plain(block.X), _plain(block.y), _plain(block.weights), shift, gram)
             return cls(d, n, shift, gram)
         with np.errstate(all="ignore"):
             if shift is None:
@@ -262,6 +262,13 @@ class Float64Moments(Moments):
 def _check(block: Block) -> None:
     """Refuse numbers that are not finite; a Block alone knows its columns and rows only by their numbers."""
     block.check([f"x{j + 1}" for j in range(block.features)], "y", lambda row: f"row {row + 1:,}")
+
+
+def _plain(array: Floats) -> Float64s:
+    """The same numbers as float64, contiguous and not locked: a loop is compiled for each other kind, in a second."""
+    if array.flags.carray and array.dtype == np.float64:
+        return array  # type: ignore[return-value]  # mypy does not see its dtype
+    return np.array(array, np.float64, order="C")
 
 
 def _gram(block: Block, shift: Float64s) -> Float64s:

@@ -159,14 +159,14 @@ class Learner:
             marks: (k,), ends of epochs or of the leg, the last being that.
         """
         block, (momentum, l2) = leg.block, self._pull
-        X, y = _to_read(block.X), _to_read(block.y)
+        X, y, weight = _to_read(block.X), _to_read(block.y), _to_read(block.weights)
         ends, trail, losses = np.array(marks), np.empty((len(marks), 3, self._d + 1)), np.empty(len(marks))
 
         def learn(desk: Float64s, helping: bool) -> None:
             descend(
                 X,
                 y,
-                block.weights,
+                weight,
                 self.unit,
                 leg.order,
                 (leg.start, leg.stop, self.size),

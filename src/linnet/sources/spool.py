@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import Block, Floats, InputError
-from linnet.sources.window import PIECE, Shuffle, Window, arrays_of, drawn, permutations, room, row_bytes
+from linnet.sources.window import PIECE, Shuffle, Window, arrays_of, drawn, permutations, plain, room, row_bytes
 from linnet.threads import Team
 
 if TYPE_CHECKING:
@@ -74,11 +74,15 @@ class Spool:
     def over(cls, block: Block, *, batch_size: int = 1, hashed: bool = False) -> Spool:
         """A Spool of rows in memory, as they lie if each row is contiguous; else with one copy. Nothing is added to it.
 
+        Rows with gaps between them, such as those of some columns of a matrix, are copied too while they are few:
+        that takes milliseconds, and compiling a loop for such rows alone takes seconds. Many would take memory.
+
         The rows must not change while the Spool is in use.
         """
         spool = cls(block.features, batch_size=batch_size, hashed=hashed)
         spool._latest = block
-        if block.X.strides[1] != block.X.itemsize and block.features > 1:
+        apart = block.X.strides[1] != block.X.itemsize and block.features > 1
+        if apart or (not plain(block) and block.rows * row_bytes(block) <= HELD):
             spool._latest = room(block, block.rows)
             _copy(block, spool._latest)
         spool._filled = block.rows

@@ -64,7 +64,7 @@ class Window(NamedTuple):
         X = self.block.X
         waits = X.nbytes > FAR and self.order.size and end == self.block.rows  # of several epochs no leg is cut
         rows = max(1, LEG // (X[:1].nbytes * batch_size)) * batch_size if waits else most
-        if not (rows < min(most, end) and _plain(self.block) and threads() > 1):
+        if not (rows < min(most, end) and plain(self.block) and threads() > 1):
             yield from self._cut(end, most, since, most)
             return
         legs = list(self._cut(end, most, since, rows))
@@ -92,7 +92,7 @@ class Window(NamedTuple):
                 yield Leg(self.block, self.order, start, min(start + rows, stop))
 
 
-def _plain(block: Block) -> bool:
+def plain(block: Block) -> bool:
     """Whether copies of rows are laid out as the rows are: compiled loops add up other layouts in another order."""
     return all(array.flags.c_contiguous for array in arrays_of(block))
 
