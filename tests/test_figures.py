@@ -10,6 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 
+import linnet
 from helpers import axes_of, example, ols
 from linnet import figures
 from linnet.block import InputError
@@ -92,6 +93,32 @@ def test_an_indicator_stands_on_its_levels() -> None:
     axes = axes_of(figures.plot(fit))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["female", "male"]
     assert axes.get_xlabel() == "sex"
+
+
+@pytest.mark.parametrize("strange", ["a", "both", "female0", "z"])
+def test_rows_of_levels_that_the_fit_left_out_are_not_shown(strange: str) -> None:
+    """Rows of weight 0 alone have the level: before, between or behind those that the fit knows."""
+    import pandas as pd
+
+    random = np.random.default_rng(5)
+    table = pd.DataFrame({"sex": random.choice(["female", "male"], 60), "y": random.standard_normal(60), "w": 1.0})
+    table.loc[[7, 30], "sex"], table.loc[[7, 30], "w"] = strange, 0.0
+    fit = linnet.fit(table, "y", weight="w", features=["sex"])
+    for figure in (
+        fit.plot(table),
+        figures.fan(linnet.fit(table, "y", weight="w", features=["sex"], loss=linnet.Quantile([0.3, 0.6])), table),
+    ):
+        drawn = points(axes_of(figure))
+        rest = table.drop([7, 30])
+        np.testing.assert_array_equal(drawn[:, 1], rest["y"])
+        np.testing.assert_array_equal(drawn[:, 0].round(), rest["sex"] == "male")
+        assert "2 rows of levels that the fit does not know" in figure.get_supxlabel()
+    alone = fit.plot(table[table["sex"] == "male"])
+    np.testing.assert_array_equal(points(axes_of(alone))[:, 0].round(), 1.0)
+    assert not alone.get_supxlabel()
+    for other in (table.loc[[7, 30]], table.assign(sex=1.5)):
+        with pytest.raises(InputError, match="the same levels"):
+            fit.plot(other)
 
 
 def test_no_band_without_standard_errors() -> None:

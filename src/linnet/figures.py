@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from linnet.block import Float64s, InputError
+from linnet.block import InputError
 from linnet.canvas import BLUE, GREY, INK, ORANGE, PALE, SUFFIXES, blank, caption, finish, save, shade, title
 from linnet.fits_figure import INTERVAL, LEVEL, UNITS, fan, quantile_process, standardised, weights_by_loss
 from linnet.loss_figure import loss_curve
 from linnet.path_figure import path
-from linnet.scatter import about, ground, points
+from linnet.scatter import Points, about, ground, points
 from linnet.text import number, plural, shorten
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _distance_scale(axes: Axes, close: float, farthest: float) -> None:
     axes.set_xlim(-sizes[-1] * 1.15, sizes[-1] * 1.15)
 
 
-def _line(figure: Figure, fit: Fit, drawn: tuple[Float64s, Float64s] | None) -> None:
+def _line(figure: Figure, fit: Fit, drawn: Points | None) -> None:
     """The fit of one feature: points if there are any, line and band."""
     axes = figure.add_subplot()
     x = ground(axes, fit, drawn)
