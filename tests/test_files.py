@@ -3,6 +3,7 @@ from __future__ import annotations
 import atexit
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -478,7 +479,12 @@ BAD: dict[str, tuple[str, str | bytes, dict[str, Any], str]] = {
     "unknown kind": ("t.xlsx", "x", {}, "'.*t.xlsx' is of an unknown kind.*\\.csv"),
     "used twice": ("t.csv", "x,x,y\n1,2,3\n", {}, "'.*t.csv' has 2 columns named 'x'"),
     "no name": ("t.csv", ",x,y\n1,2,3\n", {}, "Column 1 of '.*t.csv' has no name.*index=False"),
-    "semicolons": ("t.csv", "x;y\n1;2\n", {}, "not to be separated by commas"),
+    "semicolons": ("t.csv", "x;y\n1;2\n", {}, r"only 'x;y'\. Its columns seem .* by semicolons: export.*sep=';'\)"),
+    "bars": ("t.tsv", "x|y\n1|2\n", {}, r"only 'x\|y'\. Its columns seem .* by vertical bars: export.*sep='\|'\)"),
+    "tabs": ("t.csv", "x\ty\n1\t2\n", {}, r"Its columns seem to be separated by tabs: .* must end in \.tsv, so"),
+    "commas": ("t.tsv", "x,y\n1,2\n", {}, r"Its columns seem to be separated by commas: .* must end in \.csv, so"),
+    "commas, compressed": ("T.TSV.GZ", gzip.compress(b"x,y\n1,2\n"), {}, r"must end in \.csv\.gz, so rename"),
+    "tabs and texts": ("t.csv", "a\ty\nx, z\t2\n", {}, r"'.*t.csv' seem .* by tabs: .* must end in \.tsv, so"),
     "semicolons and decimal commas": (
         "t.csv",
         "a;b;y\n1,5;x;2,1\n",
@@ -516,6 +522,16 @@ def test_bad_files_are_refused_in_one_paragraph(tmp_path: Path, case: str) -> No
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
     assert not [thread for thread in threading.enumerate() if thread.name == "linnet-reader"]
+
+
+@pytest.mark.parametrize(("mark", "ending"), [(",", ".tsv"), ("\t", ".csv"), (",", ".tsv.gz"), ("\t", ".Csv.GZ")])
+def test_the_ending_that_a_message_names_is_the_right_one(tmp_path: Path, mark: str, ending: str) -> None:
+    content = f"x{mark}y\n1{mark}2\n"
+    path = write(tmp_path / f"t{ending}", gzip.compress(content.encode()) if len(ending) > 4 else content)
+    with pytest.raises(InputError, match="rename") as caught:
+        open_source(path, "y")
+    (named,) = re.findall(r"must end in (\S+),", str(caught.value))
+    assert open_source(path.rename(tmp_path / f"u{named}"), "y").design.names == ("x",)
 
 
 OF_NO_USE: dict[str, list[str]] = {  # values of a column

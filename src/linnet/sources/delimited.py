@@ -31,7 +31,8 @@ MISSING_TEXTS = [
 ]
 BAD_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 HEXADECIMAL = re.compile(r"\s*[+-]?0[xX]")  # which Arrow takes for a number, but not for one with decimals
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}  # the last are likeliest in names
+ENDINGS = {"\t": ".tsv", ",": ".csv"}
 DECIMAL_COMMA = re.compile(r"\d,\d")
 BAD_VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to (\w+): (.*)", re.DOTALL)
 
@@ -83,6 +84,12 @@ class CsvTable(FileTable):
     def place(self, piece: Piece, row: int) -> str:
         """The place of a row, with the number of its line."""
         return super().place(piece, row) if piece.file is None else _place(piece.file, piece.start + row + 1)
+
+    def why_absent(self) -> str:
+        """A sentence on why columns seem not to be there, where the only one is cut by another mark."""
+        file, name = self.files[0], self.names[0]
+        mark = _other_separator(file, name, name) if len(self.names) == 1 else None
+        return _separated(f"Its columns seem to be separated by {SEPARATORS[mark]}", file, mark, "") if mark else ""
 
     def _declared(self, column: str, kind: Kind) -> pa.DataType:
         """The type to read a column as: whole numbers may turn decimal in any later row, so all are float64."""
@@ -244,8 +251,9 @@ def _unreadable(file: str, message: str, block_bytes: int) -> InputError:
     if width := BAD_WIDTH.search(message):
         row, expected, got = (int(number.replace(",", "")) for number in width.groups())
         values = message[width.end() + 2 :].strip()
-        if expected == 1 and (mark := _other_separator(_header(file)[0], values)):
-            return _differently_separated(file, mark, values)
+        if expected == 1 and (mark := _other_separator(file, _header(file)[0], values)):
+            seem = f"The columns of {file!r} seem to be separated by {SEPARATORS[mark]}"
+            return InputError(_separated(seem, file, mark, values))
         hint = " (or a quote that is never closed)" if "\n" in values else ""
         return InputError(
             f"R{_place(file, row - 1)[1:]} has {got:,} columns where the header has {expected:,}: "
@@ -254,21 +262,26 @@ def _unreadable(file: str, message: str, block_bytes: int) -> InputError:
     return InputError(f"{file!r} cannot be read as CSV ({message.strip().partition(chr(10))[0]}).")
 
 
-def _other_separator(header: str, values: str) -> str | None:
+def _other_separator(file: str, header: str, values: str) -> str | None:
     """What a header that seems to be one name, and a row that seems to be several values, are both cut by."""
-    return next((mark for mark in SEPARATORS if mark in header and mark in values), None)
+    own = _delimiter(file)
+    return next((mark for mark in SEPARATORS if mark != own and mark in header and mark in values), None)
 
 
-def _differently_separated(file: str, mark: str, values: str) -> InputError:
-    """Say that the columns are not separated by what the file's name says."""
-    decimal = DECIMAL_COMMA.search(values) is not None
-    pandas = f"sep={mark!r}" + (", decimal=','" if decimal else "")
-    return InputError(
-        f"The columns of {file!r} seem to be separated by {SEPARATORS[mark]}"
+def _separated(seem: str, file: str, mark: str, values: str) -> str:
+    """What to do about columns that `seem` to be separated by another mark than the file's name says."""
+    decimal = DECIMAL_COMMA.search(values) is not None and mark != ","
+    if mark in ENDINGS and not decimal:
+        ending = re.sub(r"^.*\.[ct]sv", ENDINGS[mark], file.lower())  # and how it is compressed
+        return f"{seem}: the name of such a file must end in {ending}, so rename it."
+    return (
+        seem
         + (", and its numbers to have decimal commas" if decimal else "")
         + ": export it with commas between the columns"
         + (" and decimal points in the numbers" if decimal else "")
-        + f", or read it in Python with pandas.read_csv(…, {pandas}) and give that data frame."
+        + f", or read it in Python with pandas.read_csv(…, sep={mark!r}"
+        + (", decimal=','" if decimal else "")
+        + ") and give that data frame."
     )
 
 

@@ -173,10 +173,10 @@ def _require_column(table: Table, column: str, role: str) -> None:
         raise InputError(f"{table} has {count} columns named {column!r}: rename or remove all but one.")
     if count == 1:
         return
+    if why := table.why_absent():
+        raise InputError(f"{role} {column!r} is not a column of {table}, which has only {table.names[0]!r}. {why}")
     near = _nearest(column, table.names)
     hint = f": did you mean {near!r}?" if near else "."
-    if len(table.names) == 1 and re.search(r"[;\t|]", table.names[0]):
-        hint += " Its columns seem not to be separated by commas (.csv) or tabs (.tsv): convert it first."
     raise InputError(f"{role} {column!r} is not a column of {table}{hint} It has {listed(table.names)}.")
 
 

@@ -102,6 +102,12 @@ class Table(ABC):
             return "fit without it (features=…)"
         return "name another target" if role == "target" else "fit without weights (leave weight= out)"
 
+    def why_absent(self) -> str:
+        """A sentence on why columns seem not to be there, where the only one looks like several; else nothing."""
+        if len(self.names) == 1 and any(mark in self.names[0] for mark in ";\t|"):
+            return "Its columns seem not to be separated by commas (.csv) or tabs (.tsv): convert it first."
+        return ""
+
     def settle(self, columns: list[str]) -> None:
         """Make the types of these columns certain, as far as reading them can."""
         del columns
