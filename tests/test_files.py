@@ -569,7 +569,7 @@ def test_the_remedy_is_one_for_that_column(tmp_path: Path, case: str, role: str)
 NOT_PLAIN = [
     *("$1.50", "-$1.50", "$ -1.50", "11€", "11 €", "£1,234.50", "¥300", "₹5", "12 kr", "kr 12", "12 zł", "CHF 5"),
     *("11\u00a0407", "11\u202f407,5", "1\u2009000", "\u22125.5", "\u20135", "1’234", "(5.50)", "($5.50)", "5 USD"),
-    *("12 %", "1,234"),
+    *("12 %", "1,234", "12‰", "\uff11\uff12", "\uff11.5", "٣٥", "12\uff05"),
 ]
 
 
@@ -579,6 +579,46 @@ def test_numbers_with_signs_for_people_are_no_categories(tmp_path: Path, text: s
     path = write(tmp_path / "t.csv", "x,y\n" + lines)
     with pytest.raises(InputError, match=r"Column 'x' holds .* in row 1 .*a number is expected.*a decimal point"):
         open_source(path, "y")
+
+
+@pytest.mark.parametrize(("text", "remedy"), [("1,234", "decimal point"), ("12 %", "decimal point"), ("b", "correct")])
+@pytest.mark.parametrize("rows", [3, 300_000])
+@pytest.mark.parametrize("several", [False, True])
+def test_the_place_of_a_value_changes_nothing_about_its_remedy(
+    tmp_path: Path, text: str, remedy: str, rows: int, several: bool
+) -> None:
+    """In the first block, where types are guessed, behind it, and in another file; numbers as Arrow reads them pass."""
+    write(tmp_path / "a.csv", "x,y\n+1,1\n 2 ,2\ninf,3\n.5,4\n6.,5\n-7e1,6\n" + "8,7\n" * (rows if not several else 1))
+    with (tmp_path / f"{'ab'[several]}.csv").open("a") as file:
+        file.write(("x,y\n" + "8,7\n" * (rows - 1) if several else "") + f'"{text}",8\n9,9\n')
+    place = rf"row {rows if several else rows + 7:,} of '.*{'ab'[several]}.csv' "
+    with pytest.raises(
+        InputError, match=rf"'x' holds '{text}' in {place}.*a number is expected as in .*{remedy}.*or fit"
+    ):
+        gathered(open_source(tmp_path, "y"))
+
+
+@pytest.mark.parametrize("first", ["1", "0", "-3", "01"])
+def test_a_first_file_of_whole_numbers_stands_before_one_of_decimals(tmp_path: Path, first: str) -> None:
+    write(tmp_path / "a.csv", f"x,y\n{first},1\n2,3\n")
+    write(tmp_path / "b.csv", "y,x\n0.5,2.25\n7e-1,1e30\n,12345678901234567890\n")
+    X, y = gathered(open_source(tmp_path, "y", missing="drop"))
+    np.testing.assert_array_equal(X[:, 0], [float(first), 2, 2.25, 1e30])
+    np.testing.assert_array_equal(y, [1, 3, 0.5, 0.7])
+
+
+def test_a_first_row_is_held_against_the_files_before(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,z,y\n1,true,2\n")
+    for name, row, said in (
+        ("b", "red,true,1", "a number is"),
+        ("c", "1,2,1", "true or false is"),
+        ("d", "1,1,no", "a "),
+    ):
+        path = write(tmp_path / f"{name}.csv", f"x,z,y\n{row}\n")
+        with pytest.raises(
+            InputError, match=rf"row 1 of '.*{name}.csv' \(line 2\), where {said}.* as in the files before"
+        ):
+            gathered(open_source([tmp_path / "a.csv", path], "y"))
 
 
 @pytest.mark.parametrize("levels", ["R1 R2", "kr EUR", "$ $$", "A+ A-", "1a 2b", "18-25 26-40", "5kg 6kg", "- +"])
@@ -669,7 +709,7 @@ def test_numbers_in_several_parts_are_names(tmp_path: Path, values: str) -> None
 )
 def test_numbers_that_only_people_read_are_refused(tmp_path: Path, value: str) -> None:
     write(tmp_path / "t.csv", f'x,y\n"{value}",1\n"{value}",2\n')
-    with pytest.raises(InputError, match=r"holds .* in row 1 .*write such values as digits with a decimal point"):
+    with pytest.raises(InputError, match=r"holds .* in row 1 .*write such values in digits .* with a decimal point"):
         open_source(tmp_path / "t.csv", "y")
 
 

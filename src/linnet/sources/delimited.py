@@ -15,6 +15,7 @@ import numpy as np
 from linnet.block import InputError
 from linnet.sources.columns import Kind
 from linnet.sources.files import FileTable, Head
+from linnet.sources.settle import instead_of
 from linnet.sources.tables import Piece
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ MISSING_TEXTS = [
     *("NaN", "nan", "-NaN", "-nan", "1.#QNAN", "-1.#QNAN", "1.#IND", "-1.#IND"),
 ]
 BAD_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
-HEXADECIMAL = re.compile(r"\s*[+-]?0[xX]")  # which Arrow takes for a number, but not for one with decimals
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}  # the last are likeliest in names
 ENDINGS = {"\t": ".tsv", ",": ".csv"}
 DECIMAL_COMMA = re.compile(r"\d,\d")
@@ -140,8 +140,23 @@ class CsvTable(FileTable):
         if value := BAD_VALUE.search(message):
             index, row, names = int(value[1]), int(value[2]) - above, _header(file)
             column = names[index] if index < len(names) else ""
-            return _bad_value(file, column, row - 1, value[3], value[4], self.otherwise(column))
+            return self._bad_value(file, column, row - 1, value[3], value[4])
         return _unreadable(file, message, self._block_bytes)
+
+    def _bad_value(self, file: str, column: str, row: int, wanted: str, what: str) -> InputError:
+        """Say that a value is not what its column holds elsewhere, and what to do."""
+        if wanted == "string" or "UTF8" in what:
+            return _not_utf8(file, where=f" in column {column!r} of {_place(file, row).replace(f' of {file!r}', '')}")
+        value = what.removeprefix("invalid value ").strip("'")
+        shown = value if len(value) <= 40 else value[:40] + "…"
+        expected, instead = "a number", instead_of(value, self, column)
+        if wanted == "bool":
+            expected = "true or false"
+            instead = f"correct that value, or leave it empty where it is missing. Or {self.otherwise(column)}."
+        before = " as in the rows before" if row > 1 else "" if file == self.files[0] else " as in the files before"
+        return InputError(
+            f"Column {column!r} holds {shown!r} in {_place(file, row)}, where {expected} is expected{before}: {instead}"
+        )
 
 
 def _schema(reader: Any) -> Head:
@@ -282,21 +297,6 @@ def _separated(seem: str, file: str, mark: str, values: str) -> str:
         + f", or read it in Python with pandas.read_csv(…, sep={mark!r}"
         + (", decimal=','" if decimal else "")
         + ") and give that data frame."
-    )
-
-
-def _bad_value(file: str, column: str, row: int, wanted: str, what: str, otherwise: str) -> InputError:
-    """Say that a value is not what its column holds elsewhere, and what `otherwise` to do than to correct it."""
-    if wanted == "string" or "UTF8" in what:
-        return _not_utf8(file, where=f" in column {column!r} of {_place(file, row).replace(f' of {file!r}', '')}")
-    value = what.removeprefix("invalid value ").strip("'")
-    shown = value if len(value) <= 40 else value[:40] + "…"
-    expected = "true or false" if wanted == "bool" else "a number"
-    before = " as in the rows before" if row > 1 else ""
-    remedy = "write it in decimal digits" if HEXADECIMAL.match(value) else "correct that value"
-    return InputError(
-        f"Column {column!r} holds {shown!r} in {_place(file, row)}, where {expected} is expected{before}: {remedy}, or "
-        f"leave it empty where it is missing. Or {otherwise}."
     )
 
 

@@ -21,14 +21,17 @@ MOST_LEVELS = 1000  # a category with more is an identifier, and each level woul
 _SPACE = r"[\s\x{A0}\x{2007}\x{2009}\x{202F}]"  # those that typesetters put between digits are no \s
 _CURRENCY = r"(\p{Sc}|kr\.?|zł|CHF|CNY|EUR|GBP|JPY|USD)"  # no letter alone: R1 and R2 are names
 _SIGN = r"[+\-\x{2212}\x{2013}]"
+_DIGIT = r"\p{Nd}"  # of any script, such as those as wide as a Chinese character
 
 # A text that a person would read as a number, among them those that need a change before a computer does (1,234.5).
 LIKE_A_NUMBER = (
     rf"^{_SPACE}*\(?{_SIGN}?{_SPACE}*({_CURRENCY}{_SPACE}*{_SIGN}?)?"
-    rf"\.?\d+((([.,'\x{{2019}}]|{_SPACE})\d{{3}})*|(,\d\d)+,\d{{3}})([.,]\d+)?\.?([eE]{_SIGN}?\d+)?{_SPACE}*(%|{_CURRENCY})?\)?{_SPACE}*$"
+    rf"\.?{_DIGIT}+((([.,'\x{{2019}}]|{_SPACE}){_DIGIT}{{3}})*|(,{_DIGIT}{_DIGIT})+,{_DIGIT}{{3}})([.,]{_DIGIT}+)?\.?"
+    rf"([eE]{_SIGN}?{_DIGIT}+)?{_SPACE}*([%\x{{2030}}\x{{FF05}}]|{_CURRENCY})?\)?{_SPACE}*$"
 )
 DATE = r"^\s*(\d{4}[./-]\d\d?[./-]\d\d?|\d\d?[./-]\d\d?[./-](\d{4}|\d\d))\s*$"
-NUMBER = r"^\s*-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+NUMBER = r"^\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?|nan))\s*$"  # as Arrow reads it
+HEXADECIMAL = re.compile(r"\s*[+-]?0[xX]")  # which Arrow takes for a number, but not for one with decimals
 WITHOUT_NAME = re.compile(r"|Unnamed: \d+")  # what pandas writes for its index, and what it reads that back as
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas stores its index in Arrow and Parquet
 
@@ -303,19 +306,22 @@ def _refuse_almost_numbers(table: Table, column: str) -> None:
             judged = True
         bad = pc.index(pc.match_substring_regex(texts, NUMBER), False).as_py()
         if bad >= 0:
-            alike = pc.match_substring_regex(texts[bad], LIKE_A_NUMBER).as_py()
-            _refuse_text(table, column, texts[bad].as_py(), table.place(piece, bad), alike)
+            text = texts[bad].as_py()
+            raise InputError(
+                f"Column {column!r} holds {text!r} in {table.place(piece, bad)}, where a number is expected as in "
+                f"other rows: {instead_of(text, table, column)}"
+            )
 
 
-def _refuse_text(table: Table, column: str, text: str, place: str, alike: bool) -> None:
-    """Say that a number was expected."""
-    remedy = (
-        "write such values as digits with a decimal point, like -1234.5, without any other sign"
-        if alike
-        else "correct that value, or leave it empty where it is missing"
-    )
+def instead_of(text: str, table: Table, column: str) -> str:
+    """What to do about a text where a number is expected."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    remedy = "correct that value, or leave it empty where it is missing"
+    if HEXADECIMAL.match(text):
+        remedy = "write it in decimal digits, or leave it empty where it is missing"
+    elif pc.match_substring_regex(pa.scalar(text), LIKE_A_NUMBER).as_py():
+        remedy = "write such values in digits from 0 to 9 with a decimal point, like -1234.5, without any other sign"
     meant = "If the column is meant as a category, spell its levels so that they do not read as numbers; or "
-    raise InputError(
-        f"Column {column!r} holds {text!r} in {place}, where a number is expected as in other rows: {remedy}. "
-        f"{'Or ' if column in table.own else meant}{table.otherwise(column)}."
-    )
+    return f"{remedy}. {'Or ' if column in table.own else meant}{table.otherwise(column)}."
