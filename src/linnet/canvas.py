@@ -109,6 +109,14 @@ def caption(figure: Figure, lines: Sequence[str]) -> None:
     figure.supxlabel("\n".join(piece for line in lines for piece in wrap(line, width=96)), fontsize=9, color=INK)
 
 
+def in_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Give each name a row, the first on top, beside a line at 0."""
+    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
+    axes.set_yticks(range(len(names)), [shorten(name, 32) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
 def shade(axes: Axes, x: Float64s, low: Float64s, high: Float64s, label: str = "") -> bool:
     """Shade between two lines where both are finite, as an upright bar where they are at a single x; whether anywhere.
 

@@ -11,7 +11,6 @@ from linnet.block import InputError
 from linnet.settings import finite
 
 Missing = Literal["error", "drop", "mean"]
-MISSING: tuple[Missing, ...] = get_args(Missing)
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Design:
         fields = _fields(record, {"inputs", "missing", "from_array"}, "the design")
         inputs, missing, from_array = fields["inputs"], fields["missing"], fields["from_array"]
         _require(isinstance(inputs, list), "the design's inputs are not a list")
-        _require(isinstance(missing, str) and missing in MISSING, "the design's missing= is unknown")
+        _require(isinstance(missing, str) and missing in get_args(Missing), "the design's missing= is unknown")
         _require(isinstance(from_array, bool), "the design's from_array is not true or false")
         features = tuple(_feature(each) for each in inputs)
         _require(len({f.column for f in features}) == len(features), "the design lists a column twice")
@@ -110,7 +109,8 @@ def check_missing(missing: str) -> Missing:
     Raises:
         InputError: it is not.
     """
-    for word in MISSING:
+    words: tuple[Missing, ...] = get_args(Missing)
+    for word in words:
         if missing == word:
             return word
     raise InputError(f'missing= must be "error", "drop" or "mean", but is {missing!r}.')

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.block import InputError
-from linnet.canvas import BLUE, GREY, INK, ORANGE, PALE, SUFFIXES, blank, caption, finish, save, shade, title
-from linnet.fits_figure import INTERVAL, LEVEL, UNITS, fan, quantile_process, standardised, weights_by_loss
+from linnet.canvas import BLUE, INK, ORANGE, SUFFIXES, blank, caption, finish, in_rows, save, shade, title
+from linnet.fits_figure import INTERVAL, LEVEL, UNITS, fan, quantile_process, standardised, weight_axes, weights_by_loss
 from linnet.loss_figure import loss_curve
 from linnet.path_figure import path
 from linnet.scatter import Points, about, ground, points
@@ -93,7 +93,7 @@ def learned_against_exact(fit: Fit) -> Figure:
         why = "what is exact is not known for its loss or its size" if learned else "it was solved exactly itself"
         raise InputError(f"This fit has no exact weights to be held against: {why}.")
     first = 0 if fit.intercept else 1
-    names = np.array(["intercept", *fit.names], dtype=object)[first:]
+    names = ["intercept", *fit.names][first:]
     distance = fit.distance[first:]
     known = np.flatnonzero(np.isfinite(distance))
     if not known.size:
@@ -112,14 +112,11 @@ def learned_against_exact(fit: Fit) -> Figure:
     axes = figure.add_subplot()
     figure.set_size_inches(7.0, 1.6 + 0.3 * max(shown.size, 3))
     axes.axvspan(-CLOSE, CLOSE, color=BLUE, alpha=0.12, linewidth=0)
-    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
+    in_rows(axes, [names[i] for i in shown])
     for one, marker, colour in ((~far[: shown.size], "o", BLUE), (far[: shown.size], "D", ORANGE)):
         axes.hlines(rows[one], 0, distance[shown][one], color=colour, linewidth=1.5)
         axes.plot(distance[shown][one], rows[one], marker, color=colour, markersize=6)
     _distance_scale(axes, CLOSE, float(np.abs(distance[shown]).max()))
-    axes.set_yticks(rows, [shorten(names[i], 32) for i in shown])
-    axes.set_ylim(shown.size - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
     axes.set_xlabel("learned minus exact, in standard errors of each weight")
 
     said = [f"shaded: the tolerance, {100 * CLOSE:g} % of a standard error to either side"]
@@ -189,20 +186,13 @@ def _weights(figure: Figure, fit: Fit) -> None:
     rows = np.arange(float(shown.size))
     figure.set_size_inches(7.0, 1.4 + 0.3 * max(shown.size, 3))
 
-    axes = figure.add_subplot()
-    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
+    axes = weight_axes(figure, fit, shown)
     if fit.exact is not None:
         exact = (fit.exact[1:] * fit.scale / (fit.target_scale or 1.0))[shown]
         axes.plot(exact, rows, "|", color=ORANGE, markersize=15, markeredgewidth=2.5, zorder=1)
     some, hollow = standardised(axes, fit, shown, rows, BLUE, 6, fit.uncertainty is not None)
-    axes.set_yticks(rows, [shorten(fit.names[i], 32) for i in shown])
     for label, sure in zip(axes.get_yticklabels(), fit.identified[shown], strict=True):
         label.set_alpha(1.0 if sure else 0.6)
-    axes.set_ylim(shown.size - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=PALE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    title(axes, f"Weights for {shorten(fit.target, 48)}, standardised")
     said = [UNITS + (f", with {INTERVAL} intervals" if some else "")]
     if fit.exact is not None:
         said.append("blue: learned; upright orange strokes: exact")

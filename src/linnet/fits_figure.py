@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.block import Float64s, InputError
-from linnet.canvas import BLUE, COLOURS, GREY, INK, PALE, blank, caption, finish, marks, shade, title
+from linnet.canvas import BLUE, COLOURS, GREY, INK, PALE, blank, caption, finish, in_rows, marks, shade, title
 from linnet.scatter import about, ground, points
 from linnet.text import plural, shorten
 
@@ -145,8 +145,7 @@ def weights_by_loss(fits: Fits) -> Figure:
     rows = np.arange(float(shown.size))
     figure = blank()
     figure.set_size_inches(7.0, 1.7 + (0.13 * len(fits) + 0.13) * max(shown.size, 2))
-    axes = figure.add_subplot()
-    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
+    axes = weight_axes(figure, fits[0], shown)
     shifts = np.linspace(-0.3, 0.3, len(fits)) if len(fits) > 1 else np.zeros(1)
     sure = any(fit.uncertainty is not None for fit in fits)
     some, hollow = False, list[str]()
@@ -154,18 +153,22 @@ def weights_by_loss(fits: Fits) -> Figure:
         colour = COLOURS[i % len(COLOURS)]
         drawn, said = standardised(axes, fit, shown, rows + shift, colour, 4.5, sure, shorten(label, 30))
         some, hollow = some or drawn, hollow + said
-    axes.set_yticks(rows, [shorten(fits.names[j], 32) for j in shown])
-    axes.set_ylim(shown.size - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=PALE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    title(axes, f"Weights for {shorten(fits.target, 48)}, standardised")
     figure.legend(loc="outside upper right", ncols=min(len(fits), 6), frameon=False, fontsize=9, labelcolor=INK)
     said = [UNITS + (f", with {INTERVAL} intervals" if some else ""), *dict.fromkeys(hollow)]
     if left := order.size - shown.size:
         said.append(f"{left:,} smaller {plural('weight', left)} not shown")
     caption(figure, said)
     return finish(figure)
+
+
+def weight_axes(figure: Figure, fit: Fit, shown: Features) -> Axes:
+    """Where `standardised` draws: a row for each of the features `shown`, and a title."""
+    axes = figure.add_subplot()
+    in_rows(axes, [fit.names[j] for j in shown])
+    axes.grid(axis="x", color=PALE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    title(axes, f"Weights for {shorten(fit.target, 48)}, standardised")
+    return axes
 
 
 def standardised(

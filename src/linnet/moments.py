@@ -18,6 +18,7 @@ from linnet.normal_kernels import centre_and_scale
 from linnet.objective import L2
 from linnet.settings import kept
 from linnet.solution import Solution
+from linnet.sources.source import numbered
 from linnet.threads import Team, one_thread_blas, thread_count
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Moments(ABC):
         if block.y is None:
             raise InputError("Moments need a target, but this Block has none: give Block(X, y).")
         if block.weight is not None:
-            check_weight(block.weight, lambda row: f"row {block.start + row + 1:,}")
+            check_weight(block.weight, lambda row: numbered(block.start + row))
         if precision == "float64":
             moments = Float64Moments.of(block)
             if not moments.finite:
@@ -261,7 +262,7 @@ class Float64Moments(Moments):
 
 def _check(block: Block) -> None:
     """Refuse numbers that are not finite; a Block alone knows its columns and rows only by their numbers."""
-    block.check([f"x{j + 1}" for j in range(block.features)], "y", lambda row: f"row {row + 1:,}")
+    block.check([f"x{j + 1}" for j in range(block.features)], "y", numbered)
 
 
 def _plain(array: Floats) -> Float64s:

@@ -16,7 +16,6 @@ from linnet.solvers.solver import Solver
 from linnet.sources.source import Source
 
 Errors = Literal["auto", "classical", "hc0", "hc1", "hc2", "hc3", "iid", "nid", "sandwich", "bootstrap", "none"]
-KINDS: tuple[str, ...] = get_args(Errors)
 Precisions = Literal["auto", "float64", "exact"]
 
 
@@ -120,8 +119,8 @@ def _solver(solver: str | Solver, loss: Loss, precision: Precisions) -> Solver:
 
 def _errors(errors: str, loss: Loss, source: Source) -> str:
     """The kind of standard errors for this loss that is meant."""
-    if errors not in KINDS:
-        raise InputError(f"errors must be one of {', '.join(KINDS)}, but is {errors!r}.")
+    if errors not in get_args(Errors):
+        raise InputError(f"errors must be one of {', '.join(get_args(Errors))}, but is {errors!r}.")
     kinds = ERRORS.get(loss.name, OWN_ERRORS)
     kind = kinds[0] if errors == "auto" else errors
     if errors == "classical" and "iid" in kinds:

@@ -225,7 +225,3 @@ class Concomitant(RobustScale):
         root = math.sqrt(below)
         # square < 0 < constant: the one positive root, without cancellation
         return (2.0 * constant) / (root - linear) if linear < 0 else (-linear - root) / (2.0 * square)
-
-
-SCALES = (Mad.name, Concomitant.name)
-"""Names of the robust scales."""

@@ -211,7 +211,7 @@ def _real(data: Any, what: str, categories: bool = False) -> NDArray[Any]:
         raise InputError(f"{what} is complex: complex data not supported; give real and imaginary parts as features.")
     if array.dtype.kind not in "fiub":
         remedy = "convert it"
-        if categories and array.dtype.kind in "USO":
+        if categories and array.dtype.kind in "US":
             remedy = "give a data frame, whose text columns become indicators"
         raise InputError(f"{what} holds {array.dtype} where numbers are needed: {remedy}.")
     if isinstance(array, np.ma.MaskedArray):

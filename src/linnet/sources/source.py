@@ -68,7 +68,7 @@ class Source(ABC):
 
     def where(self, row: int) -> str:
         """How a message names a row of the latest block, numbered from 0 as `Block.start` numbers it."""
-        return f"row {row + 1:,}"
+        return numbered(row)
 
 
 def numbered(row: int) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from linnet.block import Block, Float64s, Floats, InputError, check_weight, muted
 from linnet.design import Design, Feature
 from linnet.sources.columns import UNKNOWN, Kind, Mask, codes, decoding, write_indicators, write_numbers
-from linnet.sources.source import NewRows, Source
+from linnet.sources.source import NewRows, Source, numbered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -236,7 +236,7 @@ class TableSource(Source):
     def where(self, row: int) -> str:
         """How a message names a row of the latest block, numbered as `Block.start` numbers it."""
         if self._latest is None:
-            return f"row {row + 1:,}"
+            return numbered(row)
         start, piece, kept = self._latest
         at = row - start
         return piece.place(at if kept is None else int(kept[at]))
