@@ -230,8 +230,9 @@ def _text(values: Any) -> str:
     return json.dumps(values, separators=(",", ":"), default=lambda held: held.tolist())
 
 
-def _apart(old: str, new: str, width: int = 60) -> tuple[str, str]:
+def _apart(old: str, new: str) -> tuple[str, str]:
     """Two texts as they are if short, else the part of each where they begin to differ."""
+    width = 60
     if max(len(old), len(new)) <= width:
         return old, new
     same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))

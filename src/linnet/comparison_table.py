@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from linnet.table import plain
 from linnet.text import WIDTH, number, printable, wrap
 
 if TYPE_CHECKING:
@@ -45,18 +46,12 @@ def to_dict(comparison: Comparison, level: float = 0.95) -> dict[str, Any]:
     Raises:
         InputError: `level` is not between 0 and 1.
     """
-    deciding = None if comparison.deciding is None else asdict(comparison.deciding)
-    if deciding is not None:
-        deciding["rows"] = [
-            {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in row.items()}
-            for row in deciding["rows"]
-        ]
     ranks = [[None if math.isnan(rank) else int(rank) for rank in row] for row in comparison.ranks.tolist()]
     return {
         **comparison.fits.to_dict(level),
         "flags": [asdict(flag) for flag in comparison.flags],
         "ranks": dict(zip(comparison.fits.labels, ranks, strict=True)),
-        "deciding": deciding,
+        "deciding": None if comparison.deciding is None else plain(asdict(comparison.deciding)),
     }
 
 

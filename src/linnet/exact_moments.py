@@ -71,14 +71,8 @@ class ExactMoments(Moments):
             InputError: a number is not finite.
         """
         assert precision == "exact"
-        parts = in_chunks(block, _chunk, PARALLEL)
-        if not parts:
-            q = block.features + 2
-            return cls(block.features, 0, np.zeros(q, np.int64), 0, np.zeros((1, q, q), np.int64))
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+        parts = in_chunks(block, _chunk, PARALLEL) or [_chunk(block)]
+        return sum(parts[1:], parts[0])
 
     def __add__(self, other: ExactMoments) -> ExactMoments:
         self._alike(other)
@@ -219,8 +213,9 @@ def _chunk(block: Block) -> ExactMoments:
     bottom, top = _reach(rows)
     bits = top - bottom
     count = (bits + DIGIT_BITS) // DIGIT_BITS
+    scales = _powers(-bottom - DIGIT_BITS * (count - 1))
     if weight is None:
-        limbs, unit = _squares(rows, count, _powers(-bottom - DIGIT_BITS * (count - 1))), 0
+        limbs, unit = _squares(rows, count, scales), 0
     else:
         (low,), (high,) = _reach(weight[:, None])
         of_products = (bits + (high - low) + DIGIT_BITS) // DIGIT_BITS
@@ -230,7 +225,7 @@ def _chunk(block: Block) -> ExactMoments:
         limbs = _products(
             rows,
             count,
-            _powers(-bottom - DIGIT_BITS * (count - 1)),
+            scales,
             lambda part, rest, out: product_digits(
                 rows[part], *_powers(-top), scaled[part], shift, of_products, rest, out
             ),

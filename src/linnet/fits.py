@@ -15,7 +15,7 @@ from linnet.block import Block, Float64s, InputError
 from linnet.fitted import Fit
 from linnet.moments import PARALLEL, in_chunks
 from linnet.sources.source import Source
-from linnet.text import about
+from linnet.text import about, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -240,7 +240,7 @@ def crossing(fits: Sequence[Fit], source: Source) -> tuple[str, ...]:
     if not count:
         return ()
     lower, higher = (fits[i].settings["q"] for i in pair)
-    rows = "1 row" if count == 1 else f"{count:,} rows"
+    rows = f"{count:,} {plural('row', count)}"
     said = (
         f"fitted quantiles cross in {rows} of {fits[0].n:,}: at worst in {where}, where quantile {higher} is predicted "
         f"{about(deepest, 4)} below quantile {lower}. Fit fewer features or more rows, or ask for quantiles farther "

@@ -15,7 +15,7 @@ from linnet.loss_figure import DASHES, FEW, MANY, apart, labels_of, steps_of
 from linnet.losses import Loss, Squared, named_loss
 from linnet.solvers.solver import Step
 from linnet.status import Status
-from linnet.text import listed, number, shorten
+from linnet.text import listed, number, plural, shorten
 from linnet.valley import Valley, shown
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _marks(tracks: Sequence[_Track], window: Float64s) -> str:
 def _story(tracks: Sequence[_Track], labels: Sequence[str], valley: Valley, window: Float64s) -> str:
     """What is seen, in a line."""
     one = tracks[0]
-    count = f"{one.last:,} step" + ("" if one.last == 1 else "s")
+    count = f"{one.last:,} {plural('step', one.last)}"
     if all(track.diverged for track in tracks):
         after = f" after {count}" if len(one.places) > 1 else ""  # else only where it went back to is known
         return f"The run diverged{after}" if len(tracks) == 1 else f"All {len(tracks)} runs diverged"

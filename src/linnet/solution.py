@@ -211,7 +211,7 @@ class Solution:
         if self.residual == 0:  # residuals are rounding, which classical errors take for 0 too
             meat[:] = 0.0
         if kind == "hc1":
-            return self.sandwich(meat * (equations.n / self.df_residual), None, lone.directions), lone.notes(self, kind)
+            meat *= equations.n / self.df_residual
         return self.sandwich(meat, None, lone.directions), lone.notes(self, kind)
 
     def alone(self, block: Block, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], Float64s]:
@@ -258,7 +258,7 @@ class Solution:
         np.matmul(x if self.rank == x.shape[1] else x[:, self.kept], self.stretched, out=z[:, 1:])
         return z
 
-    def sandwich(self, meat: Float64s, bread: Float64s | None = None, unknown: Float64s | None = None) -> Uncertainty:
+    def sandwich(self, meat: Float64s, bread: Float64s | None, unknown: Float64s | None) -> Uncertainty:
         """Standard errors of weights that bring the sum of the rows' scores to 0: bread⁻¹ · meat · bread⁻¹.
 
         Args:

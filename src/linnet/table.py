@@ -124,7 +124,7 @@ def to_dict(fit: Fit, level: float = 0.95) -> dict[str, Any]:
         "history": fit.history,
         "covariance": fit.covariance.tolist(),
     }
-    return dict(_plain(values))
+    return dict(plain(values))
 
 
 def _dependencies(fit: Fit, found: Dependencies) -> list[dict[str, Any]]:
@@ -141,11 +141,12 @@ def _dependencies(fit: Fit, found: Dependencies) -> list[dict[str, Any]]:
     return records
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The same as values that JSON knows: numbers that are not finite become None, tuples lists."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

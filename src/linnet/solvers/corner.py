@@ -106,7 +106,7 @@ def corner(problem: Problem, central: Central) -> Corner:
     inside = np.minimum(central.below, central.above) / problem.w
     on = np.flatnonzero(inside > np.abs(central.r) / typical(central.r, inside))
     if problem.penalty is not None:
-        return _penalised(problem, central, on)
+        return _penalised(problem, central, inside, on)
     basis, beta = _basis(problem, central, on)
     best: Corner | None = None
     for exchange in range(PIVOTS * problem.Z.shape[0]):
@@ -282,10 +282,9 @@ def _exchange(problem: Problem, r: Float64s, basis: NDArray[np.intp]) -> NDArray
     return changed
 
 
-def _penalised(problem: Problem, central: Central, on: NDArray[np.intp]) -> Corner:
+def _penalised(problem: Problem, central: Central, inside: Float64s, on: NDArray[np.intp]) -> Corner:
     """The optimum under a penalty, which passes through fewer rows than there are weights."""
     near = _judged(problem, central, central.weights, on[:0], central.iterations)
-    inside = np.minimum(central.below, central.above) / problem.w
     # where all rows lie on the plane, their residuals are rounding, and only the target tells which ones are small
     for rows in (on, np.flatnonzero(inside * problem.usual > np.abs(central.r))):
         exact, holds = _stationary(problem, central, rows)

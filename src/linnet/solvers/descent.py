@@ -114,7 +114,7 @@ class Descent:
             self.reading, self.scale, self.total = True, None, self.solution.equations.total
             self.coordinates, self.well = self.frame.coordinates, self.solution.condition < WELL
             piece, _ = yield from self._look(piece.plane, piece.delta)
-            self._all_rounding(piece)
+            self._note_perfect(piece)
         if self.perfect:
             certain = not self.solution.dependencies and self.solution.df_residual > 0
             last = exact(self.first, self.objective, loss)
@@ -145,7 +145,7 @@ class Descent:
         inner = max(1.0 - piece.sums[OUT], 1.0 / self.few.rows)
         return math.sqrt((piece.plane.size + 1) / self.few.rows) * piece.slopes / float(inner)
 
-    def _all_rounding(self, piece: Piece) -> bool:
+    def _note_perfect(self, piece: Piece) -> None:
         """That every residual is 0 but for rounding, of the target too, which may lie far from 0.
 
         Raises:
@@ -155,7 +155,7 @@ class Descent:
         most = 2.0**-44 * size + 2.0**-50 * self.frame.offset
         if self.objective.l2 or not math.sqrt(piece.sums[SQUARES]) <= most:
             raise no_scale(self.loss)
-        return True
+        self.perfect = True
 
     def _descend(self, plane: Float64s, delta: float) -> Generator[Step, None, Piece]:
         """The minimum, from a plane and a delta to begin with; of the sample or of all rows."""
@@ -188,7 +188,7 @@ class Descent:
                         break
                     scale.advance(piece, measured, rests)
                     if not scale.sigma > SMALLEST:
-                        self.perfect = self._all_rounding(piece)
+                        self._note_perfect(piece)
                         break
                     piece, measured = yield from self._toward(piece, scale.delta)
                     continue

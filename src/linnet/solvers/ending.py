@@ -37,7 +37,7 @@ STILL = 0.5
 """and the share of what was missing before it that then is missing yet."""
 
 
-def ending(run: Run, status: Status, notes: tuple[str, ...] = ()) -> Step:
+def ending(run: Run, status: Status, notes: tuple[str, ...]) -> Step:
     """The last Step: the weights, and all that is known about them, behind these notes."""
     survey = run.survey = run.rows.survey or survey_of(run.spool.blocks, run.objective, run.source)
     place, history, seen = run.now.place, run.now.history, run.now.seen

@@ -122,7 +122,7 @@ class Mad(RobustScale):
 
     name = "mad"
 
-    def __init__(self, k: float, sigma: float, half_width: float = math.inf) -> None:
+    def __init__(self, k: float, sigma: float, half_width: float) -> None:
         """`half_width`: how far from the guess the median may lie, relative to it; those between are kept."""
         super().__init__(k, sigma)
         self._half_width = half_width

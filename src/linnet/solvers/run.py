@@ -93,8 +93,8 @@ class Run:
         objective: Objective,
         source: Source,
         rows: Rows,
-        kept: Checkpoint | None = None,
-        before: Learned | None = None,
+        kept: Checkpoint | None,
+        before: Learned | None,
     ) -> None:
         self.solver, self.objective, self.source = solver, objective, source
         self.rows, self.spool = rows, rows.spool

@@ -313,7 +313,7 @@ class TableSource(Source):
         counts: dict[str, int] = {}
         rows, first = 0, ""
         for piece in self._pieces():
-            missing = self._values(piece)[3]
+            _, _, _, missing, _ = self._values(piece)
             if missing and not first:
                 first = piece.place(int(np.argmax(np.logical_or.reduce(list(missing.values())))))
             for column, mask in missing.items():
