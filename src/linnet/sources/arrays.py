@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -238,9 +237,4 @@ def _with_means(design: Design, X: NDArray[Any], y: NDArray[Any], weight: Float6
     values, known = as_float(X), ~np.isnan(as_float(y))
     means = Means(design.names, numbered)
     means.add(values, known.astype(np.float64) if weight is None else np.where(known, weight, 0.0))
-    fill = means.values
-    if np.isnan(fill).any():
-        name = design.names[int(np.argmax(np.isnan(fill)))]
-        raise InputError(f"Column {name!r} has no value in any row that is used: leave it out.")
-    each = zip(design.inputs, fill, means.absent, strict=True)
-    return replace(design, inputs=tuple(replace(f, fill=(float(m),), filled=int(count)) for f, m, count in each))
+    return means.filling(design)

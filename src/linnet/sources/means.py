@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.block import NO_ROWS, Block, Float64s, Floats, InputError
+from linnet.design import Design
 
 
 class Means:
@@ -72,3 +74,19 @@ class Means:
         with np.errstate(over="ignore"):
             mean = self._first + 2 * self._half
         return np.asarray(np.where(np.isfinite(mean), mean, self._first + self._half + self._half))
+
+    def filling(self, design: Design, of: str = "") -> Design:
+        """The design with these means of its features in place of missing values; `of` says where columns are.
+
+        Raises:
+            InputError: a column has no value at all, or no row counts.
+        """
+        values, inputs, at = self.values, [], 0
+        for feature in design.inputs:
+            fill = values[at : at + feature.width]
+            if np.isnan(fill).any() or feature.levels == ():
+                raise InputError(f"Column {feature.column!r}{of} has no value in any row that is used: leave it out.")
+            filled = int(self.absent[at]) if feature.width else 0
+            inputs.append(replace(feature, fill=tuple(float(value) for value in fill), filled=filled))
+            at += feature.width
+        return replace(design, inputs=tuple(inputs))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,17 +71,7 @@ def _with_fill(source: TableSource) -> TableSource:
     means = Means(source.design.names, source.where)
     for block in source.blocks():
         means.add(block.X, block.weight, block.start)
-    values, inputs, at = means.values, [], 0
-    for feature in source.design.inputs:
-        fill = values[at : at + feature.width]
-        if np.isnan(fill).any() or feature.levels == ():
-            raise InputError(
-                f"Column {feature.column!r} of {source.table} has no value in any row that is used: leave it out."
-            )
-        filled = int(means.absent[at]) if feature.width else 0
-        inputs.append(replace(feature, fill=tuple(float(value) for value in fill), filled=filled))
-        at += feature.width
-    design = replace(source.design, inputs=tuple(inputs))
+    design = means.filling(source.design, f" of {source.table}")
     return TableSource(source.table, design, source.target, source.weight)
 
 
