@@ -15,7 +15,7 @@ KINDS = np.dtype(np.float64), np.dtype(np.float32)
 """Numbers as compiled loops take them, in this machine's byte order,"""
 FLOAT64 = KINDS[:1]
 """and row weights."""
-MISSING = 'use missing="drop" or missing="mean", or mend the data'
+USE_MISSING = 'use missing="drop" or missing="mean", or mend the data'
 NO_MISSING = "drop these rows, or mend the data"
 """What to do about a missing value where `missing=` is an argument, and where it is none."""
 NO_ROWS = "There are no rows to fit: every row is missing, dropped or has weight 0."
@@ -77,7 +77,7 @@ class Block:
         start = self.start + (rows.start or 0) if isinstance(rows, slice) else self.start
         return Block(self.X[rows], y, weight, start)
 
-    def check(self, names: Sequence[str], target: str, where: Callable[[int], str], missing: str = MISSING) -> None:
+    def check(self, names: Sequence[str], target: str, where: Callable[[int], str], missing: str = USE_MISSING) -> None:
         """Refuse numbers that are not finite and weights below 0.
 
         Solvers call this when their sums come out non-finite, so that good data are not read a second time
