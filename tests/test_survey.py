@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 import linnet
 from linnet import SGD, Absolute, Huber, Loss, Objective, Quantile, Squared, Status
@@ -508,3 +510,38 @@ def test_weights_that_pass_through_0_do_not_rest() -> None:
     assert fit.status is Status.STEADY
     assert fit.settings["epochs"] > 4
     assert fit.weights[0] == pytest.approx(best, abs=fit.std_errors[0])
+
+
+@pytest.mark.parametrize("epochs", [2, 200])
+@pytest.mark.parametrize("loss", [Quantile(0.8), Absolute(), Huber(1e-6)], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("level", [0.0, 3e-30, -7.0, 2e30])
+def test_targets_that_are_all_alike_are_learned_in_their_own_unit(level: float, loss: Loss, epochs: int) -> None:
+    """The slope of a quantile's loss is not 0 where the residual is: weights leave the optimum, and must not go far."""
+    X = np.random.default_rng(0).standard_normal((33, 2))
+    unit = abs(level) or 1.0
+    for start in (None, (0.0, 0.0, 0.0)):
+        fit = linnet.fit(X, np.full(33, level), loss=loss, solver=SGD(epochs=epochs, start=start))
+        assert fit.status is not Status.DIVERGED
+        assert "lowered" not in " ".join(fit.notes)
+        if epochs > 2 or start is None:
+            assert np.abs(fit.predict(X) - level).max() < 0.5 * unit
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+def test_the_first_row_alone_leads_nowhere(unit: float) -> None:
+    """One target tells no unit: a step of 1 may be far too long, and so is one of its size, far from 0."""
+    model = linnet.LinearRegressor(loss=Quantile(0.8), solver=SGD())
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        model.partial_fit([[3.0]], [2000.0 * unit])
+    assert model.fit_.status is not Status.DIVERGED
+    assert float(model.intercept_) / unit == pytest.approx(2000.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e10, 3e49])
+def test_columns_of_zeros_move_nothing(size: float) -> None:
+    """Without an intercept no rate is too large, and the one taken must yet be a number that can be multiplied."""
+    fit = linnet.fit(np.zeros((3, 2)), np.full(3, size), solver=SGD(momentum=0.5, epochs=3), intercept=False)
+    assert fit.status is Status.PREDICTS
+    assert fit.settings["lr"] == 0.5
+    assert not fit.weights.any()
+    assert "lowered" not in " ".join(fit.notes)

@@ -143,7 +143,8 @@ class Learner:
             scales = rows.scales
             assert scales is not None
             sample = rows.spool.sample(SAMPLE)
-            stable = scales.rate(self.size, sample, self.unit, alone=before is not None)
+            far = 0.0 if before is None and solver.start is None else abs(float(state[0, 0] - scales.centre[-1]))
+            stable = scales.rate(self.size, sample, self.unit, alone=before is not None, far=far)
             rate = stable * (1.0 - solver.momentum)
             if before is None and solver.start is None:  # bounded slopes would take for ever to a target far from 0
                 state[::2, 0] = scales.targets(sample)[0] if self._bend else scales.centre[-1]

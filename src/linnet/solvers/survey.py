@@ -214,7 +214,7 @@ class Survey:
             least = max(least, (CLOSE * self.noise) ** 2 / self.n)
         return 2.0 * excess <= least
 
-    def rate(self, batch_size: int, sample: Block, unit: float, *, alone: bool) -> float:
+    def rate(self, batch_size: int, sample: Block, unit: float, *, alone: bool, far: float = 0.0) -> float:
         """A learning rate, in standardised units, that is stable for minibatches.
 
         For squared loss, with the minibatch's rows drawn at random, the weights' mean square stays bounded below
@@ -231,6 +231,7 @@ class Survey:
             unit: what makes the mean weight of all rows 1, those of weight 0 among them.
             alone: whether minibatches come from these rows alone, and not from all that are known. Where these lie near
                 the centre, the others still limit the rate: their ρ is at least their mean ‖z‖² (Jensen's inequality).
+            far: how far from the targets' mean learning starts, which is the way to go where they are all alike.
         """
         fourth = self._fourth(sample, unit)
         penalty = self.objective.l2 * self.metric[1:]
@@ -242,13 +243,14 @@ class Survey:
             largest = _largest_of_rows(scale, sample.X - self.centre[:-1], sample.weight) + steady
         if self.solution is not None:
             largest = max(largest, self.solution.equations.largest_eigenvalue(scale, self.objective.l2))
-        rate = 1.0 / max((largest * (batch_size - 1) + fourth + steady) / batch_size, TINY)
+        curvature = (largest * (batch_size - 1) + fourth + steady) / batch_size
+        rate = 1.0 / curvature if curvature > 0.0 else 1.0  # nothing moves, whatever it is
         assert self.objective.loss.bend is not None
         _, steepness, limit = self.objective.loss.bend
         if math.isinf(limit):
             return rate
         # slopes that are bounded must yet lead as far as the target spreads, within an epoch or a hundred steps
-        pace = max(self.spread(sample), min(0.01, 4.0 * batch_size / self.n) * self.targets(sample)[1])
+        pace = max(self.spread(sample, far), min(0.01, 4.0 * batch_size / self.n) * self.targets(sample)[1])
         longer = max(1.0 / steepness, pace / limit)
         return rate * longer / (1.0 + (longer - 1.0) * steady * rate)
 
@@ -264,14 +266,16 @@ class Survey:
         """How many times larger `_fourth` is than if every row were as far from the centre: 1 to 3 is usual."""
         return self._fourth(sample, unit) / max(1.0, float(np.count_nonzero(self.metric)))
 
-    def spread(self, sample: Block) -> float:
+    def spread(self, sample: Block, far: float = 0.0) -> float:
         """How far residuals spread, whatever a few outliers do: their median distance from their median, as if normal.
 
-        Always above 0, where residuals are rounding too.
+        Always above 0, where residuals are rounding too: targets that are all alike are as `far` off as they are from
+        where learning starts, or else by their own rounding: a step is to lead hardly away from them.
         """
-        least = self.rounding * self.scale[-1] or 1.0
+        unit = far or max(self.rounding * abs(float(self.centre[-1])), TINY)
+        least = self.rounding * self.scale[-1] or unit
         if self.solution is None:
-            return float(self.scale[-1] or 1.0)
+            return float(self.scale[-1] or unit)
         r = residual(sample, self.solution.weights, self.solution.bias)
         if len(r) < FEW and self.noise > 0:
             return max(self.noise, least)
