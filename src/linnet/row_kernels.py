@@ -29,38 +29,39 @@ WIDE = 4096
 
 
 @intrinsic
-def _line(typingctx: Any, array: Any, i: Any, offset: Any) -> Any:
-    """Ask for the cache line `offset` bytes behind the first of array[i], be there an array or not, without waiting.
+def _ask(typingctx: Any, array: Any, i: Any, size: Any) -> Any:
+    """Ask for so many bytes from array[i] on, without waiting for them, and without harm where no array is any more.
 
-    It comes into the second cache, which has room for more requests under way than the first.
+    They come into the second cache, which has room for more requests under way than the first. To ask takes few
+    instructions, since the work on a row takes few: two lines at a time, where LLVM would write either one or 64.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = signature.args[0]
+        kind, intp = signature.args[0], context.get_value_type(types.intp)
         view = context.make_array(kind)(context, builder, args[0])
-        place = [args[1], *[context.get_constant(types.intp, 0)] * (kind.ndim - 1)]
+        place = [args[1], *[ir.Constant(intp, 0)] * (kind.ndim - 1)]
         pointer = cgutils.get_item_pointer(context, builder, kind, view, place, wraparound=False)
         i32, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32]), "llvm.prefetch.p0"
         )
         read, second, data = (ir.Constant(i32, number) for number in (0, 2, 1))
-        line = builder.gep(builder.bitcast(pointer, byte), [args[2]])
-        builder.call(function, [line, read, second, data])
+        start = builder.bitcast(pointer, byte)
+
+        def line(offset: Any, beyond: int = 0) -> None:
+            place = builder.gep(start, [builder.add(offset, ir.Constant(intp, beyond))])
+            builder.call(function, [place, read, second, data])
+
+        two = ir.Constant(intp, 2 * LINE)
+        pairs = builder.and_(builder.add(args[2], ir.Constant(intp, LINE - 1)), ir.Constant(intp, -2 * LINE))
+        with cgutils.for_range_slice(builder, ir.Constant(intp, 0), pairs, two, intp) as (offset, _):
+            line(offset)
+            line(offset, LINE)
+        line(pairs)
+        line(args[2], -1)  # lines of memory begin elsewhere than rows do
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), codegen
-
-
-@compiled(inline="always")
-def _ask(array: Any, i: int, size: int) -> None:
-    """Ask for so many bytes from array[i] on, in few instructions: the work on a row takes few, too."""
-    pairs = (size + LINE - 1) & (-2 * LINE)
-    for offset in range(0, pairs, 2 * LINE):
-        _line(array, i, offset)
-        _line(array, i, offset + LINE)
-    _line(array, i, min(pairs, size - 1))
-    _line(array, i, size - 1)  # the lines of memory begin elsewhere than rows do
 
 
 @compiled(inline="always")
