@@ -128,4 +128,4 @@ def about(fit: Fit, drawn: Points | None) -> list[str]:
     if drawn is None:
         return ["no data given: drawn over the mean ± 2 standard deviations"] if _shown(fit).levels is None else []
     rows = drawn.strange
-    return [f"{rows:,} {plural('row', rows)} of levels that the fit does not know not shown"] if rows else []
+    return [f"not shown: {rows:,} {plural('row', rows)} of levels that the fit does not know"] if rows else []
