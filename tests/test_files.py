@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import atexit
 import gzip
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -301,6 +304,40 @@ def test_a_header_longer_than_a_block(tmp_path: Path) -> None:
     names = [f"{j}" * 2_000_000 for j in range(2)]
     path = write(tmp_path / "t.csv", ",".join([*names, "y"]) + "\n1,2,3\n4,5,7\n")
     assert gathered(open_source(path, "y", features=names))[0].tolist() == [[1, 2], [4, 5]]
+
+
+def test_no_file_is_closed_while_arrow_reads_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread went on with the file that was opened next under the same number: rows of that one were lost."""
+    path = write(tmp_path / "t.csv", "x,y\n" + "1,2\n" * 1_000_000)
+    reading, closed_in_use = 0, False
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            nonlocal reading
+            reading += 1
+            try:
+                time.sleep(0.02)
+                return super().read(size)
+            finally:
+                reading -= 1
+
+        def close(self) -> None:
+            nonlocal closed_in_use
+            closed_in_use |= reading > 0
+            super().close()
+
+    def opened(file: str, **_: Any) -> pa.PythonFile:
+        slow = Slow(Path(file).read_bytes())
+        held.add(slow)
+        return pa.PythonFile(slow, mode="r")
+
+    held = weakref.WeakSet[Slow]()
+    monkeypatch.setattr(pa, "input_stream", opened)
+    for _ in range(3):
+        open_source(path, "y")
+    while held:  # Arrow's thread must not call Python when the interpreter ends
+        time.sleep(0.01)
+    assert not closed_in_use
 
 
 @pytest.mark.parametrize("opener", [ipc.new_file, ipc.new_stream])

@@ -117,23 +117,23 @@ class CsvTable(FileTable):
         # Of a single column, an empty line is a row whose value is missing; elsewhere it is no row.
         lone = types is not None and len(self.names) == 1
         above = next((line for line, _ in _records(file)), 1) - 1 if lone else 0
-        with _bytes(file) as stream:
-            try:
-                yield arrow_csv.open_csv(
-                    stream,
-                    # One thread counts rows, so that a bad one can be named, and is as fast as two here.
-                    read_options=arrow_csv.ReadOptions(
-                        use_threads=False, block_size=self._block_bytes, skip_rows=above
-                    ),
-                    parse_options=arrow_csv.ParseOptions(
-                        delimiter=_delimiter(file), newlines_in_values=True, ignore_empty_lines=not lone
-                    ),
-                    convert_options=convert,
-                )
-            except UnicodeDecodeError as error:
-                raise _not_utf8(file) from error
-            except pa.ArrowInvalid as error:
-                raise self._explained(file, str(error), above) from error
+        # Arrow reads ahead in a thread of its own. So nobody closes this stream but the last who holds it: that thread
+        # would go on with whatever file has the number of a closed one by then, and take bytes from it.
+        stream = _bytes(file)
+        try:
+            yield arrow_csv.open_csv(
+                stream,
+                # One thread counts rows, so that a bad one can be named, and is as fast as two here.
+                read_options=arrow_csv.ReadOptions(use_threads=False, block_size=self._block_bytes, skip_rows=above),
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=_delimiter(file), newlines_in_values=True, ignore_empty_lines=not lone
+                ),
+                convert_options=convert,
+            )
+        except UnicodeDecodeError as error:
+            raise _not_utf8(file) from error
+        except pa.ArrowInvalid as error:
+            raise self._explained(file, str(error), above) from error
 
     def _explained(self, file: str, message: str, above: int) -> InputError:
         """What Arrow says about a bad file, which counts so many lines above the header too."""
