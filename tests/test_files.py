@@ -335,8 +335,10 @@ def test_no_file_is_closed_while_arrow_reads_ahead(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(pa, "input_stream", opened)
     for _ in range(3):
         open_source(path, "y")
-    while held:  # Arrow's thread must not call Python when the interpreter ends
+    end = time.monotonic() + 30
+    while held and time.monotonic() < end:  # Arrow's thread must not call Python when the interpreter ends
         time.sleep(0.01)
+    assert not held
     assert not closed_in_use
 
 

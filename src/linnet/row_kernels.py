@@ -14,7 +14,7 @@ from linnet.compiling import compiled
 
 AHEAD = 32
 """Rows in random order that are asked for ahead of the one at work, since they are in no cache yet,"""
-FAR = 1 << 16
+ROOM = 1 << 16
 """or so many bytes of them, which leave room in the second cache for those at work;"""
 RUN = 24 << 10
 """and bytes of rows in the order in which they lie, which come faster so than by the processor's own foresight."""
@@ -70,7 +70,7 @@ def lead(X: Any, in_order: bool) -> int:
     size = X.shape[1] * X.itemsize
     if X.shape[0] * size <= CACHED or size > WIDE:
         return 0
-    return TOGETHER + (RUN // size if in_order else min(AHEAD, FAR // size))
+    return TOGETHER + (RUN // size if in_order else min(AHEAD, ROOM // size))
 
 
 @compiled(inline="always")

@@ -146,7 +146,7 @@ class Descent:
         return math.sqrt((piece.plane.size + 1) / self.few.rows) * piece.slopes / float(inner)
 
     def _note_perfect(self, piece: Piece) -> None:
-        """That every residual is 0 but for rounding, of the target too, which may lie far from 0.
+        """Note that every residual is 0 but for rounding, of the target too, which may lie far from 0.
 
         Raises:
             InputError: only their scale is 0.
